@@ -1,0 +1,356 @@
+"""What connectors report: frozen records, each with a natural key inside its connector.
+
+A record class names its natural key in ``KEY``. Two records of one class and key are versions of one
+fact; the store keeps every version. ``recorded_at`` is not here: it is the store's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Rail(StrEnum):
+    """By which way money moved."""
+
+    CARD = "card"
+    CHAIN = "chain"
+
+
+class MovementKind(StrEnum):
+    """What a movement is; the first seven expect an entry, the rest count in balances alone."""
+
+    CHARGE = "charge"
+    TRANSFER = "transfer"
+    REFUND = "refund"
+    REFUND_REVERSAL = "refund_reversal"
+    DISPUTE = "dispute"
+    DISPUTE_REVERSAL = "dispute_reversal"
+    RETRACTION = "retraction"
+    INTERNAL = "internal"
+    OUTGOING = "outgoing"
+    FUNDING = "funding"
+
+
+EXPECTING = frozenset(
+    {
+        MovementKind.CHARGE,
+        MovementKind.TRANSFER,
+        MovementKind.REFUND,
+        MovementKind.REFUND_REVERSAL,
+        MovementKind.DISPUTE,
+        MovementKind.DISPUTE_REVERSAL,
+        MovementKind.RETRACTION,
+    }
+)
+"""Kinds that expect a ledger entry; also the kinds that a file of payments may hold."""
+
+UNDOING = frozenset({MovementKind.REFUND, MovementKind.DISPUTE, MovementKind.RETRACTION})
+"""Kinds that take back what a customer paid: their sign is minus."""
+
+REDOING = frozenset({MovementKind.REFUND_REVERSAL, MovementKind.DISPUTE_REVERSAL})
+"""Kinds that undo an undoing: their sign is plus again."""
+
+
+class MovementStatus(StrEnum):
+    """How far a movement has come.
+
+    ``seen`` of a transfer becomes safe or final by the chain's marks when it is read, not by a new
+    version; ``retracted`` means that no canonical block holds it any more.
+    """
+
+    SUCCEEDED = "succeeded"
+    PENDING = "pending"
+    FAILED = "failed"
+    SEEN = "seen"
+    SAFE = "safe"
+    FINAL = "final"
+    RETRACTED = "retracted"
+
+
+class EntryKind(StrEnum):
+    """What a ledger entry is for; only the first two are reconciled."""
+
+    PURCHASE = "purchase"
+    REVERSAL = "reversal"
+    GRANT = "grant"
+    USAGE = "usage"
+    ADJUSTMENT = "adjustment"
+    EXPIRY = "expiry"
+
+
+RECONCILED = frozenset({EntryKind.PURCHASE, EntryKind.REVERSAL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Base of all records."""
+
+    KEY: ClassVar[tuple[str, ...]]
+    connector: str
+    """The connector's name in the configuration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement(Record):
+    """One signed effect on what a customer has paid us; ``kind`` gives the sign of ``amount``."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "movement_id")
+    movement_id: str
+    """The Stripe object's id, or ``<caip-2>:<transaction hash>:<log index|native>``."""
+    rail: str
+    kind: str
+    status: str
+    account: str
+    """Whose payment it is; empty where the source does not say."""
+    handle: str = ""
+    """What attribution looks the account up by: a CAIP-10 deposit address, or a customer id."""
+    payment_key: str
+    """The one key that all vendor-owned ids of this payment resolve to."""
+    reference: str = ""
+    """The business's own reference from metadata; gathers rows, never shares a payment key."""
+    amount: Decimal
+    """Unsigned."""
+    asset: str
+    symbol: str
+    effective_at: datetime
+    chain: str | None = None
+    """CAIP-2, transfers only."""
+    block_number: int | None = None
+    finality_s: int | None = None
+    """How long the chain usually takes to reach its creditable mark, in seconds; transfers only."""
+    finality: str | None = None
+    """Which mark makes a transfer creditable: ``safe`` or ``final``; transfers only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link(Record):
+    """Another id of a payment: what a ledger entry may carry as its reference."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "alias", "payment_key")
+    alias: str
+    payment_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge(Record):
+    """One attempt to collect a payment by card, failed ones included."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "charge_id")
+    charge_id: str
+    intent_id: str | None
+    status: str
+    amount: Decimal
+    """What was asked for, in major units."""
+    amount_captured: Decimal
+    asset: str
+    created_at: datetime
+    failure_code: str | None = None
+    decline_code: str | None = None
+    network_status: str | None = None
+    outcome_reason: str | None = None
+    risk_level: str | None = None
+    risk_score: int | None = None
+    radar_rule: str | None = None
+    brand: str | None = None
+    country: str | None = None
+    funding: str | None = None
+    bin: str | None = None
+    fingerprint: str | None = None
+    wallet: str | None = None
+    three_d_secure: str | None = None
+    customer: str | None = None
+    account: str = ""
+    balance_transaction: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentIntent(Record):
+    """An intended payment, with the charges that tried to collect it."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "intent_id")
+    intent_id: str
+    status: str
+    amount: Decimal
+    amount_received: Decimal
+    asset: str
+    created_at: datetime
+    canceled_at: datetime | None = None
+    latest_charge: str | None = None
+    customer: str | None = None
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund(Record):
+    """Money given back on a charge."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "refund_id")
+    refund_id: str
+    charge_id: str | None
+    intent_id: str | None
+    status: str
+    amount: Decimal
+    asset: str
+    reason: str | None
+    created_at: datetime
+    balance_transaction: str | None = None
+    failure_balance_transaction: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute(Record):
+    """A cardholder's bank asks for the money back, or asks about it."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "dispute_id")
+    dispute_id: str
+    charge_id: str | None
+    intent_id: str | None
+    status: str
+    reason: str | None
+    amount: Decimal
+    asset: str
+    withdrawn: Decimal
+    reinstated: Decimal
+    created_at: datetime
+    evidence_due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceTransaction(Record):
+    """One line of the processor's own books."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "balance_transaction_id")
+    balance_transaction_id: str
+    source_id: str | None
+    type: str
+    reporting_category: str | None
+    amount: Decimal
+    fee: Decimal
+    net: Decimal
+    asset: str
+    exchange_rate: Decimal | None
+    created_at: datetime
+    available_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payout(Record):
+    """Money sent from the processor to the bank."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "payout_id")
+    payout_id: str
+    status: str
+    amount: Decimal
+    asset: str
+    automatic: bool
+    created_at: datetime
+    arrival_at: datetime | None = None
+    balance_transaction: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferObservation(Record):
+    """A chain transfer as one block held it; the key holds the block hash, for reorgs."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "movement_id", "block_hash")
+    movement_id: str
+    block_hash: str
+    block_number: int
+    transaction_hash: str
+    position: str
+    """``<log index>`` or ``native``."""
+    sender: str
+    recipient: str
+    amount: Decimal
+    asset: str
+    block_at: datetime
+    canonical: bool
+    ignored_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block(Record):
+    """A block of the recent window: what the next pull holds the parent hashes against."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "block_number", "block_hash")
+    block_number: int
+    block_hash: str
+    parent_hash: str
+    block_at: datetime
+    canonical: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainMark(Record):
+    """Up to which block a chain is safe and final, as it said at a pull."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "chain")
+    chain: str
+    head: int
+    safe: int
+    final: int
+    head_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Record):
+    """One signed line of the credit ledger."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "entry_id")
+    entry_id: str
+    kind: str
+    account: str
+    reference: str
+    amount: Decimal
+    """Signed."""
+    asset: str
+    effective_at: datetime
+    ledger_recorded_at: datetime | None = None
+    deleted: bool = False
+    """True where the ledger no longer has the row; it then leaves the views, not the history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handle(Record):
+    """Whose a deposit address or customer id is, in a span of time (``valid_to`` exclusive)."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "handle", "account", "valid_from")
+    handle: str
+    account: str
+    valid_from: datetime
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected(Record):
+    """An object that could not be understood: kept, counted and shown, never dropped."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "stream", "object_id", "reason")
+    stream: str
+    object_id: str
+    """Its id where it has one, else a hash of its text."""
+    reason: str
+    raw: str
+    """What was received, cut to a few kilobytes and stripped of personal data."""
+
+
+RECORD_TYPES: tuple[type[Record], ...] = (
+    Movement,
+    Link,
+    Charge,
+    PaymentIntent,
+    Refund,
+    Dispute,
+    BalanceTransaction,
+    Payout,
+    TransferObservation,
+    Block,
+    ChainMark,
+    Entry,
+    Handle,
+    Rejected,
+)

@@ -1,0 +1,184 @@
+"""The small protocols between the floors: what a source, a store and a clock must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from payhealth.domain.coverage import CoverageUnit, CoverageWindow, StreamState
+    from payhealth.domain.records import Record
+    from payhealth.domain.results import CheckResult
+
+
+class Clock(Protocol):
+    """Where the present moment comes from; read at the edge only."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one step of a pull brings: committed whole, or not at all.
+
+    Args:
+        records: record class -> rows, as records or as one Arrow table with the record's fields as columns.
+        windows: what the step read whole.
+        cursor: where the next step or pull goes on, opaque to all but the connector.
+        objects_read: vendor objects read in this step, rejected ones included.
+        requests: calls made for this step.
+    """
+
+    stream: str
+    records: Mapping[type[Record], Sequence[Record] | pa.Table]
+    windows: Sequence[CoverageWindow] = ()
+    cursor: str | None = None
+    objects_read: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPlan:
+    """One stream of a source and from where it must be covered."""
+
+    stream: str
+    unit: CoverageUnit
+    required_lower: int
+
+
+class Source(Protocol):
+    """Something payments or entries are read from."""
+
+    name: str
+    kind: str
+
+    def streams(self) -> Sequence[StreamPlan]:
+        """The streams in the order in which they must be read."""
+
+    def verify(self) -> None:
+        """Refuse a wrong key, chain, contract or query before anything is written.
+
+        Raises:
+            SourceError: with one clear line.
+        """
+
+    def pull(self, stream: str, cursor: str | None, now: datetime, reader: StoreReader) -> Iterator[Batch]:
+        """Read a stream from its cursor to now, in steps that can each be committed.
+
+        Args:
+            reader: what the store already knows (a chain's recent blocks, a charge's payment).
+
+        Raises:
+            SourceError: the stream could not be read on; what was yielded stays valid.
+        """
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteCounts:
+    """What a commit changed."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullOutcome:
+    """How the pull of one stream ended; ``error`` is None when it ended well."""
+
+    connector: str
+    stream: str
+    started_at: datetime
+    finished_at: datetime
+    objects_read: int
+    new: int
+    changed: int
+    rejected: int
+    requests: int
+    error: str | None = None
+    coverage: tuple[tuple[int, int], ...] = field(default=())
+
+
+class StoreReader(Protocol):
+    """Reading, for sources, matching and checks."""
+
+    def records(self, record_type: type[Record], *, as_of: datetime | None = None) -> pa.Table:
+        """All current records of a class, or those known as of a moment, with ``recorded_at`` beside.
+
+        Columns are the record's fields (amounts decimal128(38, 18), moments timestamp[us, UTC]), then
+        ``recorded_at`` and ``first_recorded_at`` (of the record's first version).
+        """
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a query over the documented views, with bound parameters (``:name``)."""
+
+    def cursor(self, connector: str, stream: str) -> str | None:
+        """Where the stream's pull goes on, None before its first."""
+
+    def stream_states(self, plans: Mapping[str, Sequence[StreamPlan]]) -> tuple[StreamState, ...]:
+        """Coverage and last pull of every planned stream, ``plans`` by connector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChanges:
+    """What storing a reconciliation changed."""
+
+    new_matches: int = 0
+    superseded_matches: int = 0
+    new_breaks: int = 0
+    changed_breaks: int = 0
+    resolved_breaks: int = 0
+    reopened_breaks: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many rows of history were added."""
+        return (
+            self.new_matches
+            + self.superseded_matches
+            + self.new_breaks
+            + self.changed_breaks
+            + self.resolved_breaks
+            + self.reopened_breaks
+        )
+
+
+class Store(StoreReader, Protocol):
+    """Everything that is kept."""
+
+    def commit(self, connector: str, batch: Batch) -> WriteCounts:
+        """Write a step's records, coverage and cursor in one transaction; equal content adds nothing."""
+
+    def record_pull(self, outcome: PullOutcome) -> None:
+        """Remember how a stream's pull ended."""
+
+    def save_run(
+        self, *, matches: pa.Table, breaks: pa.Table, statement: Sequence[Mapping[str, Any]], ran_at: datetime
+    ) -> RunChanges:
+        """Make these the current matches and breaks, with history of what changed."""
+
+    def save_results(self, results: Sequence[CheckResult]) -> None:
+        """Append check results to their history."""
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class Notifier(Protocol):
+    """Somebody to tell."""
+
+    def send(self, title: str, body: str) -> None:
+        """Deliver one message.
+
+        Raises:
+            DeliveryError: it did not arrive.
+        """
