@@ -68,7 +68,7 @@ class CheckPlugin:
     name: str
     question: str
     tags: tuple[str, ...]
-    defaults: Mapping[str, Mapping[str, object]]
+    defaults: Mapping[str, Any]
     reads: tuple[tuple[str, str], ...]
     load: Callable[[StoreReader, CheckContext, Mapping[str, Any]], Any]
     evaluate: Callable[[Any, Mapping[str, Any], datetime], CheckResult]

@@ -1,0 +1,1 @@
+"""The daemon: pull, reconcile and check on their schedules, and a door for probes and metrics."""

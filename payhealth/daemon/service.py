@@ -1,0 +1,142 @@
+"""Running: a scheduler in memory, a server beside it, and a clean end on SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from payhealth import registry, settings
+from payhealth.daemon.jobs import Jobs
+from payhealth.daemon.logs import logger
+from payhealth.daemon.metrics import Metrics
+from payhealth.daemon.server import build_app
+from payhealth.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from payhealth.bootstrap import Application
+    from payhealth.ports import Notifier
+
+DEFAULT_EVERY_S: Mapping[str, float] = {"pull": 60, "reconcile": 60, "check": 60}
+"""In the order in which they run when they are due together."""
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_STOP_WITHIN_S = 10
+
+
+def serve(app: Application) -> int:
+    """Run until SIGTERM or SIGINT.
+
+    Returns:
+        0 after a clean stop, 3 when the server could not hold its address.
+    """
+    app.validate()
+    log = logger(secret.reveal() for secret in app.secrets())
+    stopping, metrics = threading.Event(), Metrics()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    jobs = Jobs(
+        app, metrics, log, notifiers(app.settings), stopping=stopping, previous=app.store.latest_outcomes()
+    )
+    scheduler = build_scheduler(app.settings, jobs)
+    server = _server(app, metrics, scheduler)
+    thread = threading.Thread(target=server.run, name="payhealth-http", daemon=True)
+    thread.start()
+    scheduler.start()
+    log.info("started", bind=app.settings.daemon.bind, jobs=[job.id for job in scheduler.get_jobs()])
+    while not stopping.wait(0.5) and thread.is_alive():
+        pass
+    held = thread.is_alive()
+    stopping.set()
+    if not held:
+        log.error("address_not_held", bind=app.settings.daemon.bind)
+    scheduler.shutdown(wait=True)
+    server.should_exit = True
+    thread.join(_STOP_WITHIN_S)
+    log.info("stopped")
+    return 0 if held else 3
+
+
+def notifiers(checked: settings.Settings) -> tuple[Notifier, ...]:
+    """A notifier for every alert target."""
+    if not checked.alerts.targets:
+        return ()
+    plugin = registry.notifier("apprise")
+    if plugin is None:
+        raise ConfigurationError("no notifier is installed for [alerts] targets")
+    return tuple(plugin.build(target.reveal()) for target in checked.alerts.targets)
+
+
+def build_scheduler(checked: settings.Settings, jobs: Jobs) -> BackgroundScheduler:
+    """The jobs with their triggers, one at a time, none dropped for being late.
+
+    Raises:
+        ConfigurationError: a job that does not exist, or a cron line that cannot be.
+    """
+    for name in checked.daemon.jobs:
+        if name not in DEFAULT_EVERY_S:
+            near = settings.nearest(name, list(DEFAULT_EVERY_S))
+            raise ConfigurationError(f"unknown key daemon.jobs.{name}{near}")
+    scheduler = BackgroundScheduler(
+        timezone="UTC",
+        executors={"default": ThreadPoolExecutor(1)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+    )
+    for name, every_s in DEFAULT_EVERY_S.items():
+        job = checked.daemon.jobs.get(name)
+        trigger: Any = IntervalTrigger(seconds=every_s)
+        if job is not None:
+            trigger = _trigger(name, job)
+        scheduler.add_job(jobs.named(name), trigger, id=name, next_run_time=_now())
+    return scheduler
+
+
+def _now() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)
+
+
+def _trigger(name: str, job: settings.JobSettings) -> Any:
+    try:
+        if job.cron is not None:
+            return CronTrigger.from_crontab(job.cron, timezone=job.timezone)
+        return IntervalTrigger(seconds=job.every_s)
+    except (ValueError, LookupError) as error:
+        raise ConfigurationError(f"daemon.jobs.{name}: {error}") from error
+
+
+def address(bind: str) -> tuple[str, int]:
+    """Host and port; anything but loopback is refused, because nothing here asks who is calling.
+
+    Raises:
+        ConfigurationError: not HOST:PORT, or not loopback.
+    """
+    host, _, port = bind.rpartition(":")
+    host = host.strip("[]")
+    if not port.isdigit() or not host or int(port) > 65_535:
+        raise ConfigurationError(f"daemon.bind: not HOST:PORT: {bind}")
+    if host not in _LOOPBACK:
+        raise ConfigurationError(
+            f"daemon.bind: {host} is not a loopback address",
+            hint="bind to 127.0.0.1 and put a proxy in front",
+        )
+    return host, int(port)
+
+
+def _server(app: Application, metrics: Metrics, scheduler: BackgroundScheduler) -> uvicorn.Server:
+    host, port = address(app.settings.daemon.bind)
+    asgi = build_app(metrics, alive=lambda: scheduler.running, ready=app.store.reachable)
+    config = uvicorn.Config(
+        asgi, host=host, port=port, log_level="critical", access_log=False, timeout_graceful_shutdown=3
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    return server

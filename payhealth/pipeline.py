@@ -1,0 +1,311 @@
+"""The use cases: pull, reconcile, check, and all three in one run.
+
+Everything comes in as arguments (ports, plugins, settings already checked); :mod:`payhealth.bootstrap`
+alone decides what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from payhealth.domain.coverage import StreamState, holes
+from payhealth.domain.errors import PayhealthError, SourceError
+from payhealth.domain.records import ChainMark, Entry, Handle, Link, Movement
+from payhealth.domain.results import CheckResult, Outcome
+from payhealth.domain.times import iso
+from payhealth.outcomes import PullReport, ReconcileReport
+from payhealth.plugins import CheckContext, CheckPlugin
+from payhealth.ports import Clock, PullOutcome, Source, Store, StoreReader, StreamPlan, WriteCounts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from payhealth.domain.coverage import Hole
+    from payhealth.matching.model import Ruleset
+
+Progress = Callable[[str, str, int], None]
+"""Called with connector, stream and the vendor objects read so far."""
+
+
+def never() -> bool:
+    """Nobody asked to stop."""
+    return False
+
+
+NOTHING_WRITTEN = WriteCounts()
+
+
+def silent(connector: str, stream: str, objects: int) -> None:
+    """No progress to show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckJob:
+    """A check with the thresholds that hold for it."""
+
+    plugin: CheckPlugin
+    thresholds: Mapping[str, Any]
+
+
+def plans_of(sources: Sequence[Source]) -> dict[str, Sequence[StreamPlan]]:
+    """Which streams each source has, by connector name."""
+    return {source.name: source.streams() for source in sources}
+
+
+def pull(
+    sources: Sequence[Source],
+    store: Store,
+    clock: Clock,
+    *,
+    progress: Progress = silent,
+    stop: Callable[[], bool] = never,
+) -> PullReport:
+    """Read every source to now; one that fails does not stop the others.
+
+    Args:
+        progress: told after each commit.
+        stop: asked after each commit; once true, the pull ends there.
+
+    Returns:
+        How each stream ended. A stream behind a failed one of its own connector is not tried: it may
+        need what the failed one would have brought.
+    """
+    outcomes: list[PullOutcome] = []
+    for source in sources:
+        outcomes.extend(_pull_source(source, store, clock, progress, stop))
+    return PullReport(streams=tuple(outcomes))
+
+
+def _pull_source(
+    source: Source, store: Store, clock: Clock, progress: Progress, stop: Callable[[], bool]
+) -> Iterator[PullOutcome]:
+    failure = _refusal(source)
+    for plan in source.streams():
+        started_at = clock.now()
+        if failure is None:
+            outcome = _pull_stream(source, plan.stream, store, clock, progress=progress, stop=stop)
+            if outcome.error is not None:
+                failure = f"not tried after {plan.stream} failed: {outcome.error}"
+        else:
+            outcome = _outcome(
+                source.name, plan.stream, started_at, clock.now(), WriteCounts(), error=failure
+            )
+        store.record_pull(outcome)
+        yield outcome
+
+
+def _refusal(source: Source) -> str | None:
+    try:
+        source.verify()
+    except SourceError as error:
+        return error.message
+    return None
+
+
+def _pull_stream(
+    source: Source, stream: str, store: Store, clock: Clock, *, progress: Progress, stop: Callable[[], bool]
+) -> PullOutcome:
+    started_at = clock.now()
+    counts, read, requests = WriteCounts(), 0, 0
+    error: str | None = None
+    try:
+        for batch in source.pull(stream, store.cursor(source.name, stream), started_at, store):
+            counts = _add(counts, store.commit(source.name, batch))
+            read += batch.objects_read
+            requests += batch.requests
+            progress(source.name, stream, read)
+            if stop():
+                error = "stopped on request before the end; the next pull goes on from here"
+                break
+    except SourceError as failure:
+        error = failure.message
+    return _outcome(
+        source.name, stream, started_at, clock.now(), counts, read=read, requests=requests, error=error
+    )
+
+
+def _add(left: WriteCounts, right: WriteCounts) -> WriteCounts:
+    return WriteCounts(
+        new=left.new + right.new,
+        changed=left.changed + right.changed,
+        unchanged=left.unchanged + right.unchanged,
+        rejected=left.rejected + right.rejected,
+    )
+
+
+def _outcome(
+    connector: str,
+    stream: str,
+    started_at: datetime,
+    finished_at: datetime,
+    counts: WriteCounts = NOTHING_WRITTEN,
+    *,
+    read: int = 0,
+    requests: int = 0,
+    error: str | None = None,
+) -> PullOutcome:
+    return PullOutcome(
+        connector=connector,
+        stream=stream,
+        started_at=started_at,
+        finished_at=finished_at,
+        objects_read=read,
+        new=counts.new,
+        changed=counts.changed,
+        rejected=counts.rejected,
+        requests=requests,
+        error=error,
+    )
+
+
+def coverage(
+    store: StoreReader, sources: Sequence[Source]
+) -> tuple[tuple[StreamState, ...], tuple[Hole, ...]]:
+    """What was read of every stream, and the holes in it."""
+    states = store.stream_states(plans_of(sources))
+    return states, tuple(hole for state in states for hole in holes(state))
+
+
+def reconcile(
+    store: Store,
+    sources: Sequence[Source],
+    ruleset: Ruleset,
+    *,
+    as_of: datetime,
+    history: bool,
+    keep: bool = True,
+) -> ReconcileReport:
+    """Match everything in the store and keep the result.
+
+    Args:
+        as_of: the moment to judge at; with ``history`` also the moment up to which records are known.
+        history: read the versions known at ``as_of`` instead of the current ones; nothing is kept then.
+        keep: write matches and breaks back, with their history.
+    """
+    from payhealth.matching.engine import reconcile as match
+    from payhealth.matching.prepare import from_store
+
+    types = (Movement, Entry, Link, ChainMark, Handle)
+    tables = {kind: store.records(kind, as_of=as_of if history else None) for kind in types}
+    inputs = from_store(tables, ruleset, as_of=as_of, starts=_starts(sources))
+    outcome = match(inputs, ruleset, as_of=as_of)
+    states, found = coverage(store, sources)
+    changes = None
+    if keep and not history:
+        changes = store.save_run(
+            matches=outcome.matches,
+            breaks=outcome.breaks,
+            statement=outcome.summary["statement"],
+            ran_at=as_of,
+        )
+    return ReconcileReport(
+        as_of=as_of,
+        matches=outcome.matches,
+        breaks=outcome.breaks,
+        open=outcome.open,
+        rejected=None,
+        summary={**outcome.summary, "coverage": [in_words(state) for state in states]},
+        holes=found,
+        coverage=states,
+        changes=changes,
+        symbols=_symbols(tables[Movement]),
+    )
+
+
+def _symbols(movements: pa.Table) -> dict[str, str]:
+    """The short name of every asset that was moved."""
+    named = movements.group_by(["asset"]).aggregate([("symbol", "min")])
+    return dict(zip(named["asset"].to_pylist(), named["symbol_min"].to_pylist(), strict=True))
+
+
+def _starts(sources: Sequence[Source]) -> dict[str, int]:
+    """From which moment (microseconds) each connector that is read by time reports payments."""
+    starts: dict[str, int] = {}
+    for source in sources:
+        for plan in source.streams():
+            if plan.unit == "time_us":
+                starts[source.name] = max(starts.get(source.name, 0), plan.required_lower)
+    return starts
+
+
+def in_words(state: StreamState) -> dict[str, Any]:
+    """A stream's coverage as JSON can carry it."""
+    return {
+        "connector": state.connector,
+        "stream": state.stream,
+        "unit": str(state.unit) if state.unit else None,
+        "required_lower": state.required_lower,
+        "windows": [list(window) for window in state.covered],
+        "last_ok_at": iso(state.last_ok_at) if state.last_ok_at else None,
+        "last_error": state.last_error,
+        "unproved": True,
+    }
+
+
+def context_of(
+    store: StoreReader,
+    sources: Sequence[Source],
+    *,
+    now: datetime,
+    intervals_s: Mapping[str, float],
+    time_to_clear_s: float,
+) -> CheckContext:
+    """What checks may know besides the store."""
+    states, found = coverage(store, sources)
+    return CheckContext(
+        now=now,
+        holes=found,
+        intervals_s=intervals_s,
+        last_ok={(state.connector, state.stream): state.last_ok_at for state in states},
+        failures={(state.connector, state.stream): state.last_error for state in states if state.last_error},
+        connector_kinds={source.name: source.kind for source in sources},
+        time_to_clear_s=time_to_clear_s,
+    )
+
+
+def check(jobs: Sequence[CheckJob], store: Store, context: CheckContext) -> tuple[CheckResult, ...]:
+    """Judge every check and keep the results; one that breaks down is an error, never a pass."""
+    results = tuple(_judge(job, store, context) for job in jobs)
+    store.save_results(results)
+    return results
+
+
+def _judge(job: CheckJob, store: StoreReader, context: CheckContext) -> CheckResult:
+    blocked = _missing(job.plugin, context)
+    if blocked:
+        return _not_judged(job, context, Outcome.STALE, f"not judged, because of {'; '.join(blocked[:3])}")
+    try:
+        data = job.plugin.load(store, context, job.thresholds)
+        return job.plugin.evaluate(data, job.thresholds, context.now)
+    except PayhealthError as error:
+        return _not_judged(job, context, Outcome.ERROR, error.message)
+    except Exception as error:  # noqa: BLE001 - a check of somebody else's may fail in any way
+        return _not_judged(job, context, Outcome.ERROR, f"{type(error).__name__}: {error}")
+
+
+def _missing(plugin: CheckPlugin, context: CheckContext) -> list[str]:
+    """The holes in what a check reads, in words."""
+    return [
+        f"{hole.connector}.{hole.stream} ({hole.reason})"
+        for hole in context.holes
+        if any(_reads(context.connector_kinds[hole.connector], hole.stream, read) for read in plugin.reads)
+    ]
+
+
+def _reads(kind: str, stream: str, read: tuple[str, str]) -> bool:
+    return kind.startswith(read[0]) and read[1] in ("*", stream)
+
+
+def _not_judged(job: CheckJob, context: CheckContext, outcome: Outcome, message: str) -> CheckResult:
+    return CheckResult(
+        check=job.plugin.name,
+        outcome=outcome,
+        message=message,
+        evaluated_at=context.now,
+        thresholds=job.thresholds,
+        not_seen="everything: the check did not run",
+        next_step="run `payhealth pull` until it ends well, then check again",
+    )
