@@ -122,14 +122,15 @@ class Application:
         self.validate()
         return pipeline.pull(self.sources, self.store, self.clock, progress=progress, stop=stop)
 
-    def reconcile(self, *, as_of: datetime | None = None) -> ReconcileReport:
-        """Match what the store holds, now or as of a moment."""
+    def reconcile(self, *, as_of: datetime | None = None, keep: bool = True) -> ReconcileReport:
+        """Match what the store holds, now or as of a moment, and keep the result unless told not to."""
         return pipeline.reconcile(
             self.store,
             self.sources,
             self.ruleset,
             as_of=as_of or self.clock.now(),
             history=as_of is not None,
+            keep=keep,
         )
 
     def context(self, now: datetime | None = None) -> CheckContext:
@@ -143,15 +144,15 @@ class Application:
         )
 
     def check(
-        self, *, select: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
+        self, *, select: tuple[str, ...] = (), exclude: tuple[str, ...] = (), keep: bool = True
     ) -> tuple[CheckResult, ...]:
-        """Run checks, all or those selected by name or tag."""
+        """Judge by all checks, or those selected by name or tag, and keep the results unless told not to."""
         jobs = [job for job in self.checks if wanted(job.plugin, select, exclude)]
         unknown = [name for name in (*select, *exclude) if not self._names(name)]
         if unknown:
             names = sorted({job.plugin.name for job in self.checks})
             raise ConfigurationError(f"there is no check {unknown[0]}{settings.nearest(unknown[0], names)}")
-        return pipeline.check(jobs, self.store, self.context())
+        return pipeline.check(jobs, self.store, self.context(), keep=keep)
 
     def _names(self, name: str) -> bool:
         return any(name == job.plugin.name or name in job.plugin.tags for job in self.checks)

@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from payhealth.bootstrap import Application
+    from payhealth.outcomes import RunReport
 
 app = typer.Typer(
     name="payhealth",
@@ -258,7 +259,7 @@ def run(
             done = opened.run(progress=progress)
         report.show(form, report.run_document(done))
         if html is not None:
-            _write_report(opened, html)
+            _write_report(opened, html, done)
         return done.exit_code(fail_on_warn=fail_on is FailOn.WARN, require_data=require_data)
 
     _with_application(use)
@@ -277,10 +278,10 @@ def report_command(
     _with_application(use)
 
 
-def _write_report(opened: Application, out: Path) -> None:
+def _write_report(opened: Application, out: Path, done: RunReport | None = None) -> None:
     from payhealth.reporting import write_html
 
-    write_html(opened, out)
+    write_html(opened, out, done)
     typer.echo(f"wrote {out}", err=True)
 
 

@@ -266,10 +266,17 @@ def context_of(
     )
 
 
-def check(jobs: Sequence[CheckJob], store: Store, context: CheckContext) -> tuple[CheckResult, ...]:
-    """Judge every check and keep the results; one that breaks down is an error, never a pass."""
+def check(
+    jobs: Sequence[CheckJob], store: Store, context: CheckContext, *, keep: bool = True
+) -> tuple[CheckResult, ...]:
+    """Judge every check; one that breaks down is an error, never a pass.
+
+    Args:
+        keep: append the results to their history.
+    """
     results = tuple(_judge(job, store, context) for job in jobs)
-    store.save_results(results)
+    if keep:
+        store.save_results(results)
     return results
 
 

@@ -20,7 +20,7 @@ EVERY_SOURCE = (("stripe", "*"), ("evm", "*"), ("ledger", "*"), ("attribution", 
 
 _QUERY = """
 select break_id, primary_reason, at_risk, asset, effective_at, movement_ids
-from v_breaks where state in ('open', 'acknowledged')
+from v_breaks where state <> 'resolved'
 """
 _RUN = "select ran_at from v_runs order by ran_at desc limit 1"
 
@@ -157,7 +157,7 @@ def evaluate_breaks(
         thresholds=thresholds,
         segments=segments(data.breaks) if count else (),
         examples=tuple(found.break_id for found in ordered[:10]),
-        inputs={"breaks": "v_breaks, open and acknowledged", "at_risk": at_risk or "nothing"},
+        inputs={"breaks": "v_breaks, all but the resolved", "at_risk": at_risk or "nothing"},
         next_step=next_step if count else "",
     )
 

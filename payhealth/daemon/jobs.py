@@ -56,7 +56,7 @@ class Jobs:
             except PayhealthError as error:
                 result = "failed"
                 self._log.error("job_failed", job=name, error=error.message)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the daemon outlives whatever a job meets
                 result = "failed"
                 self._log.exception("job_failed", job=name)
             seconds = time.monotonic() - started_s

@@ -65,7 +65,9 @@ class CardProcessor(Protocol):
     ) -> StripeObject:
         """One charge on an intent; returns the charge. With ``decline`` it fails and the intent waits."""
 
-    def capture_charge(self, charge: str, *, at: datetime, amount_minor: int | None = None) -> StripeObject: ...
+    def capture_charge(
+        self, charge: str, *, at: datetime, amount_minor: int | None = None
+    ) -> StripeObject: ...
 
     def refund(
         self,
@@ -94,7 +96,9 @@ class CardProcessor(Protocol):
 
     def warn_of_fraud(self, charge: str, *, at: datetime) -> StripeObject: ...
 
-    def create_setup_intent(self, *, at: datetime, customer: str, decline: Decline | None = None) -> StripeObject: ...
+    def create_setup_intent(
+        self, *, at: datetime, customer: str, decline: Decline | None = None
+    ) -> StripeObject: ...
 
     def pay_out(self, *, at: datetime) -> StripeObject | None:
         """Pay the available balance out to the bank; nothing happens when there is none."""

@@ -1,0 +1,206 @@
+"""Objects of one kind, newest first, kept as JSON bytes.
+
+The bytes are what the server sends: an object is serialised once, when it changes, and a page of a
+list is put together from the bytes. What leaves the store as a dict is a copy nobody else holds.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from payhealth.sandbox.interfaces import StripeObject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What a list request asks for.
+
+    ``created_from_s`` and ``created_to_s`` are inclusive unix seconds; ``wanted`` gives for each field
+    the values that fit (any of them); at most one of the two cursors is set.
+    """
+
+    limit: int = 10
+    created_from_s: int | None = None
+    created_to_s: int | None = None
+    wanted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    starting_after: str | None = None
+    ending_before: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page of a list: the objects' bytes, newest first, and whether there are more that way."""
+
+    rows: list[bytes]
+    has_more: bool
+
+
+Body = bytes | tuple[bytes, ...]
+"""An object's JSON, whole or in parts: an event shares the bytes of the object that it shows."""
+
+
+@dataclass(slots=True)
+class _Row:
+    id: str
+    body: Body
+    tags: dict[str, str]
+
+
+def _json(value: StripeObject) -> bytes:
+    # A copy of the right size: the bytes that orjson returns keep its whole buffer, 10 KB and more.
+    return bytes(memoryview(orjson.dumps(value)))
+
+
+def _whole(body: Body) -> bytes:
+    return body if isinstance(body, bytes) else b"".join(body)
+
+
+class Collection:
+    """Objects of one kind in the order they were made; ``created`` never goes back.
+
+    Args:
+        filters: the fields that lists can filter on. Their values are read when an object is added.
+    """
+
+    def __init__(self, filters: Iterable[str] = ()) -> None:
+        self.filters = frozenset(filters)
+        self._rows: list[_Row] = []
+        self._created: list[int] = []
+        self._positions: dict[str, int] = {}
+        self._index: dict[tuple[str, str], list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, object_id: str) -> bool:
+        return object_id in self._positions
+
+    def add(self, value: StripeObject, *, body: Body | None = None) -> None:
+        """Append a new object.
+
+        Args:
+            value: what the id, the time and the filters are read from.
+            body: its JSON, where the caller has it already.
+
+        Raises:
+            ValueError: it is older than the last one.
+        """
+        created = int(value["created"])
+        if self._created and created < self._created[-1]:
+            msg = f"moments never go back: {value['id']} is older than the last of its kind"
+            raise ValueError(msg)
+        position = len(self._rows)
+        tags = {name: value[name] for name in self.filters if isinstance(value.get(name), str)}
+        self._rows.append(_Row(value["id"], body if body is not None else _json(value), tags))
+        self._created.append(created)
+        self._positions[value["id"]] = position
+        for tag in tags.items():
+            self._index.setdefault(tag, []).append(position)
+
+    def replace(self, value: StripeObject) -> None:
+        """Write a changed object over the one with its id; its place in lists stays."""
+        row = self._rows[self._positions[value["id"]]]
+        row.body = _json(value)
+        for name in self.filters:
+            new = value.get(name)
+            if isinstance(new, str) and row.tags.get(name) != new:
+                self.tag(value["id"], name, new)
+
+    def tag(self, object_id: str, name: str, tag: str) -> None:
+        """Let a list find an object under ``name = tag``, whether or not the object has that field."""
+        position = self._positions[object_id]
+        row = self._rows[position]
+        old = row.tags.get(name)
+        if old is not None:
+            self._index[name, old].remove(position)
+        row.tags = {**row.tags, name: tag}
+        places = self._index.setdefault((name, tag), [])
+        places.insert(bisect_left(places, position), position)
+
+    def body(self, object_id: str) -> bytes | None:
+        """An object's JSON, None when there is no such id."""
+        position = self._positions.get(object_id)
+        return None if position is None else _whole(self._rows[position].body)
+
+    def get(self, object_id: str) -> StripeObject:
+        """A copy of an object as a dict.
+
+        Raises:
+            KeyError: there is no such id.
+        """
+        value: dict[str, Any] = orjson.loads(_whole(self._rows[self._positions[object_id]].body))
+        return value
+
+    def since(self, object_id: str | None) -> list[StripeObject]:
+        """Copies of the objects made after one of them (None: all), oldest first."""
+        start = 0 if object_id is None else self._positions[object_id] + 1
+        return [orjson.loads(_whole(row.body)) for row in self._rows[start:]]
+
+    def found(self, name: str, tag: str) -> list[str]:
+        """The ids of the objects under ``name = tag``, oldest first."""
+        return [self._rows[position].id for position in self._index.get((name, tag), ())]
+
+    def page(self, query: Query) -> Page:
+        """One page, newest first, with the cursors and filters applied.
+
+        Raises:
+            KeyError: a cursor names an object that is not here; the error holds its id.
+        """
+        low, high = self._bounds(query)
+        # ``ending_before`` asks for the newer neighbours of the cursor, so that page is cut from the
+        # old end of the range and then shown newest first like every other.
+        upwards = query.ending_before is not None
+        found = self._select(query, low, high, upwards=upwards)
+        has_more = len(found) > query.limit
+        found = found[: query.limit]
+        if upwards:
+            found.reverse()
+        return Page(rows=[_whole(self._rows[position].body) for position in found], has_more=has_more)
+
+    def _bounds(self, query: Query) -> tuple[int, int]:
+        low, high = 0, len(self._rows)
+        if query.created_from_s is not None:
+            low = bisect_left(self._created, query.created_from_s)
+        if query.created_to_s is not None:
+            high = bisect_right(self._created, query.created_to_s)
+        if query.starting_after is not None:
+            high = min(high, self._positions[query.starting_after])
+        if query.ending_before is not None:
+            low = max(low, self._positions[query.ending_before] + 1)
+        return low, high
+
+    def _select(self, query: Query, low: int, high: int, *, upwards: bool) -> list[int]:
+        """Up to ``limit + 1`` positions inside [low, high) that fit, in the direction of travel."""
+        take = query.limit + 1
+        if not query.wanted:
+            return list(range(low, high)[:take] if upwards else range(high - 1, low - 1, -1)[:take])
+        first, *others = query.wanted
+        found: list[int] = []
+        for value in query.wanted[first]:
+            places = self._index.get((first, value), [])
+            start, stop = bisect_left(places, low), bisect_left(places, high)
+            if not others:
+                # Only the end that is shown is copied: a filter may fit nearly everything.
+                start, stop = (start, min(stop, start + take)) if upwards else (max(start, stop - take), stop)
+            found += self._fitting(places[start:stop], others, query, take, upwards=upwards)
+        found.sort(reverse=not upwards)
+        return found[:take]
+
+    def _fitting(
+        self, places: list[int], others: list[str], query: Query, take: int, *, upwards: bool
+    ) -> list[int]:
+        fits: list[int] = []
+        for position in places if upwards else reversed(places):
+            tags = self._rows[position].tags
+            if all(tags.get(name) in query.wanted[name] for name in others):
+                fits.append(position)
+                if len(fits) == take:
+                    break
+        return fits
