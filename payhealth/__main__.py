@@ -45,6 +45,8 @@ def _explain(error: Exception, *, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
+    from payhealth.report.escape import printable
+
     if isinstance(error, PayhealthError):
         lines = [f"payhealth: {error.message}", *([f"  {error.hint}"] if error.hint else [])]
     else:
@@ -52,7 +54,7 @@ def _explain(error: Exception, *, debug: bool) -> int:
             f"payhealth: an error of payhealth itself: {type(error).__name__}: {error}",
             "  run the same command with --debug and report what it prints",
         ]
-    print("\n".join(line.replace("\n", " ") for line in lines), file=sys.stderr)  # noqa: T201
+    print("\n".join(printable(line.replace("\n", " ")) for line in lines), file=sys.stderr)  # noqa: T201
     return NOT_JUDGED
 
 

@@ -73,7 +73,10 @@ class Application:
         from payhealth.matching.model import parse_rules
 
         tables = {"rules": self.settings.rules, "policy": self.settings.policy}
-        return parse_rules({name: table for name, table in tables.items() if table}, file=self.file.name)
+        try:
+            return parse_rules({name: table for name, table in tables.items() if table})
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self.file.name}: {error.message}", hint=error.hint) from None
 
     @cached_property
     def checks(self) -> tuple[pipeline.CheckJob, ...]:

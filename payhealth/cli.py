@@ -102,9 +102,9 @@ def invoke(arguments: list[str]) -> int:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(error.format_message())  # type: ignore[attr-defined]
+            typer.echo(error.format_message())
             return 3
-        message = error.format_message()  # type: ignore[attr-defined]
+        message = error.format_message()
         raise ConfigurationError(message, hint="payhealth --help lists the commands") from None
     return STATE.exit_code
 

@@ -66,8 +66,9 @@ class ReconcileReport:
         return rows
 
     def exit_code(self) -> int:
-        """1 when a break was found, 3 when coverage has a hole, else 0."""
-        return exit_code((), breaks=self.breaks.num_rows, holes=len(self.holes))
+        """1 when a break was found, 3 when coverage has a hole or a row was rejected, else 0."""
+        rejected = self.rejected.num_rows if self.rejected is not None else 0
+        return exit_code((), breaks=self.breaks.num_rows, holes=len(self.holes) + rejected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

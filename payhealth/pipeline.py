@@ -7,18 +7,18 @@ alone decides what they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from payhealth.domain.coverage import StreamState, holes
+from payhealth.domain.coverage import StreamState, holes, merge
 from payhealth.domain.errors import PayhealthError, SourceError
 from payhealth.domain.records import ChainMark, Entry, Handle, Link, Movement
 from payhealth.domain.results import CheckResult, Outcome
 from payhealth.domain.times import iso
 from payhealth.outcomes import PullReport, ReconcileReport
 from payhealth.plugins import CheckContext, CheckPlugin
-from payhealth.ports import Clock, PullOutcome, Source, Store, StoreReader, StreamPlan, WriteCounts
+from payhealth.ports import Batch, Clock, PullOutcome, Source, Store, StoreReader, StreamPlan, WriteCounts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ def never() -> bool:
     return False
 
 
-NOTHING_WRITTEN = WriteCounts()
+STOPPED = "stopped on request before the end; the next pull goes on from here"
 
 
 def silent(connector: str, stream: str, objects: int) -> None:
@@ -67,7 +67,8 @@ def pull(
 
     Args:
         progress: told after each commit.
-        stop: asked after each commit; once true, the pull ends there.
+        stop: asked before each stream and after each commit; once true, the pull ends there and what was
+            not begun is left as it was.
 
     Returns:
         How each stream ended. A stream behind a failed one of its own connector is not tried: it may
@@ -75,6 +76,8 @@ def pull(
     """
     outcomes: list[PullOutcome] = []
     for source in sources:
+        if stop():
+            break
         outcomes.extend(_pull_source(source, store, clock, progress, stop))
     return PullReport(streams=tuple(outcomes))
 
@@ -84,15 +87,13 @@ def _pull_source(
 ) -> Iterator[PullOutcome]:
     failure = _refusal(source)
     for plan in source.streams():
-        started_at = clock.now()
         if failure is None:
             outcome = _pull_stream(source, plan.stream, store, clock, progress=progress, stop=stop)
             if outcome.error is not None:
                 failure = f"not tried after {plan.stream} failed: {outcome.error}"
         else:
-            outcome = _outcome(
-                source.name, plan.stream, started_at, clock.now(), WriteCounts(), error=failure
-            )
+            tally = _Tally(connector=source.name, stream=plan.stream, started_at=clock.now())
+            outcome = tally.outcome(tally.started_at, failure)
         store.record_pull(outcome)
         yield outcome
 
@@ -101,64 +102,68 @@ def _refusal(source: Source) -> str | None:
     try:
         source.verify()
     except SourceError as error:
-        return error.message
+        return _in_one_line(error)
     return None
+
+
+def _in_one_line(error: SourceError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _pull_stream(
     source: Source, stream: str, store: Store, clock: Clock, *, progress: Progress, stop: Callable[[], bool]
 ) -> PullOutcome:
-    started_at = clock.now()
-    counts, read, requests = WriteCounts(), 0, 0
-    error: str | None = None
+    tally = _Tally(connector=source.name, stream=stream, started_at=clock.now())
     try:
-        for batch in source.pull(stream, store.cursor(source.name, stream), started_at, store):
-            counts = _add(counts, store.commit(source.name, batch))
-            read += batch.objects_read
-            requests += batch.requests
-            progress(source.name, stream, read)
+        for batch in source.pull(stream, store.cursor(source.name, stream), tally.started_at, store):
+            tally.add(batch, store.commit(source.name, batch))
+            progress(source.name, stream, tally.read)
             if stop():
-                error = "stopped on request before the end; the next pull goes on from here"
-                break
+                return tally.outcome(clock.now(), STOPPED)
     except SourceError as failure:
-        error = failure.message
-    return _outcome(
-        source.name, stream, started_at, clock.now(), counts, read=read, requests=requests, error=error
-    )
+        return tally.outcome(clock.now(), _in_one_line(failure))
+    return tally.outcome(clock.now(), None)
 
 
-def _add(left: WriteCounts, right: WriteCounts) -> WriteCounts:
-    return WriteCounts(
-        new=left.new + right.new,
-        changed=left.changed + right.changed,
-        unchanged=left.unchanged + right.unchanged,
-        rejected=left.rejected + right.rejected,
-    )
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """What one stream's pull has brought so far."""
 
+    connector: str
+    stream: str
+    started_at: datetime
+    read: int = 0
+    requests: int = 0
+    counts: WriteCounts = field(default_factory=WriteCounts)
+    windows: list[tuple[int, int]] = field(default_factory=list)
 
-def _outcome(
-    connector: str,
-    stream: str,
-    started_at: datetime,
-    finished_at: datetime,
-    counts: WriteCounts = NOTHING_WRITTEN,
-    *,
-    read: int = 0,
-    requests: int = 0,
-    error: str | None = None,
-) -> PullOutcome:
-    return PullOutcome(
-        connector=connector,
-        stream=stream,
-        started_at=started_at,
-        finished_at=finished_at,
-        objects_read=read,
-        new=counts.new,
-        changed=counts.changed,
-        rejected=counts.rejected,
-        requests=requests,
-        error=error,
-    )
+    def add(self, batch: Batch, counts: WriteCounts) -> None:
+        """Count one committed step."""
+        self.read += batch.objects_read
+        self.requests += batch.requests
+        self.counts = WriteCounts(
+            new=self.counts.new + counts.new,
+            changed=self.counts.changed + counts.changed,
+            unchanged=self.counts.unchanged + counts.unchanged,
+            rejected=self.counts.rejected + counts.rejected,
+        )
+        self.windows.extend((window.lower, window.upper) for window in batch.windows)
+
+    def outcome(self, finished_at: datetime, error: str | None) -> PullOutcome:
+        """How the pull ended."""
+        return PullOutcome(
+            connector=self.connector,
+            stream=self.stream,
+            started_at=self.started_at,
+            finished_at=finished_at,
+            objects_read=self.read,
+            new=self.counts.new,
+            changed=self.counts.changed,
+            rejected=self.counts.rejected,
+            requests=self.requests,
+            error=error,
+            coverage=merge(self.windows),
+        )
 
 
 def coverage(
@@ -306,6 +311,12 @@ def _reads(kind: str, stream: str, read: tuple[str, str]) -> bool:
     return kind.startswith(read[0]) and read[1] in ("*", stream)
 
 
+_AFTER = {
+    Outcome.STALE: "run `payhealth pull` until it ends well, then check again",
+    Outcome.ERROR: "run `payhealth doctor`; if it finds nothing wrong, report this as a fault of the check",
+}
+
+
 def _not_judged(job: CheckJob, context: CheckContext, outcome: Outcome, message: str) -> CheckResult:
     return CheckResult(
         check=job.plugin.name,
@@ -314,5 +325,5 @@ def _not_judged(job: CheckJob, context: CheckContext, outcome: Outcome, message:
         evaluated_at=context.now,
         thresholds=job.thresholds,
         not_seen="everything: the check did not run",
-        next_step="run `payhealth pull` until it ends well, then check again",
+        next_step=_AFTER[outcome],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,22 +50,29 @@ def resolve(reference: str) -> Secret:
     """Read a secret from the environment or a file.
 
     Raises:
-        ConfigurationError: the variable or file is missing or empty; the value is never shown.
+        ConfigurationError: the variable or file is missing, empty or holds a line break or the like (which
+            a library would refuse with the value in its message); the value is never shown.
     """
     kind, _, name = reference.partition(":")
     if kind == "env":
-        value = os.environ.get(name, "")
+        value = os.environ.get(name, "").strip()
         if not value:
             raise ConfigurationError(
                 f"the environment variable {name} is not set", hint=f"export {name} before you run payhealth"
             )
-        return Secret(value, reference)
+        return Secret(_one_line(value, f"the environment variable {name}"), reference)
     if kind == "file":
-        return Secret(_read(Path(name)), reference)
+        return Secret(_one_line(_read(Path(name)), f"the secret file {name}"), reference)
     raise ConfigurationError(
         "a secret must be given as env:NAME or file:PATH, not written into the configuration",
         hint="put the value into an environment variable and name it here",
     )
+
+
+def _one_line(value: str, where: str) -> str:
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+        raise ConfigurationError(f"{where} holds a line break or another control character")
+    return value
 
 
 def _read(path: Path) -> str:
@@ -83,7 +91,7 @@ def _only_reference(value: object) -> object:
         return value
     if not isinstance(value, str) or not is_reference(value):
         raise ValueError("must be given as env:NAME or file:PATH, never the secret itself")
-    return resolve(value)
+    return _resolved(value)
 
 
 def _text_or_reference(value: object) -> object:
@@ -91,7 +99,15 @@ def _text_or_reference(value: object) -> object:
         return value
     if not isinstance(value, str) or not value:
         raise ValueError("must be a text, or env:NAME or file:PATH")
-    return resolve(value) if is_reference(value) else Secret(value, "configuration")
+    return _resolved(value) if is_reference(value) else Secret(value, "configuration")
+
+
+def _resolved(reference: str) -> Secret:
+    """As :func:`resolve`, with an error that the settings complete with file and key."""
+    try:
+        return resolve(reference)
+    except ConfigurationError as error:
+        raise ValueError(f"{error.message} ({error.hint})" if error.hint else error.message) from None
 
 
 class _SecretSchema:

@@ -16,6 +16,8 @@ from payhealth.domain.errors import ConfigurationError
 from payhealth.secrets import Secret, SecretReference, SecretText
 
 DEFAULT_FILE = "payhealth.toml"
+MAX_EVERY_S = 31 * 86_400
+"""Jobs run at least monthly; a scheduler cannot count to infinity."""
 _MAX_BYTES = 1024 * 1024
 
 
@@ -41,7 +43,7 @@ class AttributionSettings(Table):
 class JobSettings(Table):
     """When a job runs: an interval, or a cron line in a time zone."""
 
-    every_s: float | None = Field(default=None, gt=0)
+    every_s: float | None = Field(default=None, gt=0, le=MAX_EVERY_S)
     cron: str | None = None
     timezone: str = "UTC"
 
@@ -115,6 +117,10 @@ def load(path: str | Path | None = None) -> Settings:
     """
     file = find(path)
     tables = read_toml(file)
+    for key in tables:
+        # Keys such as _env_file would otherwise reach the settings library as its own options.
+        if key not in Settings.model_fields:
+            raise ConfigurationError(f"{file.name}: unknown key {key}{nearest(key, Settings.model_fields)}")
     try:
         return Settings(**tables)
     except ValidationError as error:
@@ -133,6 +139,8 @@ def read_toml(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from error
+    except RecursionError:
+        raise ConfigurationError(f"{file.name}: not valid TOML: nested too deeply") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file.name}: not valid TOML: {error}") from error
 

@@ -10,13 +10,16 @@ from decimal import Decimal
 from typing import Any
 
 from payhealth.checks.thresholds import SEVERITIES, duration, moment, table, worst
-from payhealth.domain.money import from_scaled, plain, to_scaled
+from payhealth.domain.money import plain, total
 from payhealth.domain.results import CheckResult, Outcome, Segment
 from payhealth.plugins import CheckContext, CheckPlugin
 from payhealth.ports import StoreReader
 
-EVERY_SOURCE = (("stripe", "*"), ("evm", "*"), ("ledger", "*"), ("attribution", "*"))
-"""Breaks depend on everything that is read: a hole anywhere leaves them unjudged."""
+EVERY_SOURCE = (("", "*"),)
+"""Breaks depend on everything that is read, plugins of others too: a hole anywhere leaves them unjudged."""
+
+RECONCILED_WITHIN_S = 7200
+"""How far the newest reconciliation may lag behind what was read since: two hourly ones."""
 
 _QUERY = """
 select break_id, primary_reason, at_risk, asset, effective_at, movement_ids
@@ -39,9 +42,15 @@ class OpenBreak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakData:
-    """The breaks of a check's reasons, and whether a reconciliation has run at all."""
+    """The breaks of a check's reasons, and how old the reconciliation is that found them.
 
-    reconciled: bool
+    Args:
+        reconciled_at: when the newest reconciliation ran, None if none has.
+        read_at: when a source was last read well, None if none was or none is configured.
+    """
+
+    reconciled_at: datetime | None
+    read_at: datetime | None
     breaks: tuple[OpenBreak, ...]
 
 
@@ -53,7 +62,12 @@ def loader(reasons: Sequence[str]) -> Callable[[StoreReader, CheckContext, Mappi
         found = [
             _open_break(row, to_clear) for row in reader.rows(_QUERY) if row["primary_reason"] in reasons
         ]
-        return BreakData(reconciled=bool(reader.rows(_RUN)), breaks=tuple(found))
+        runs = reader.rows(_RUN)
+        return BreakData(
+            reconciled_at=moment(runs[0]["ran_at"]) if runs else None,
+            read_at=max((read for read in context.last_ok.values() if read is not None), default=None),
+            breaks=tuple(found),
+        )
 
     return load
 
@@ -73,11 +87,11 @@ def _open_break(row: Mapping[str, Any], to_clear: timedelta) -> OpenBreak:
 
 
 def totals(breaks: Sequence[OpenBreak]) -> dict[str, Decimal]:
-    """What is at risk, by asset, exact."""
-    scaled: dict[str, int] = defaultdict(int)
+    """What is at risk, by asset, exact; a sum may lie outside the domain of one amount."""
+    amounts: dict[str, list[Decimal]] = defaultdict(list)
     for found in breaks:
-        scaled[found.asset] += to_scaled(found.at_risk)
-    return {asset: from_scaled(amount) for asset, amount in sorted(scaled.items())}
+        amounts[found.asset].append(found.at_risk)
+    return {asset: total(amounts[asset]) for asset in sorted(amounts)}
 
 
 def reached(breaks: Sequence[OpenBreak], limits: Mapping[str, Any], now: datetime) -> bool:
@@ -103,7 +117,7 @@ def oldest_s(breaks: Sequence[OpenBreak], now: datetime) -> float:
 def judge(breaks: Sequence[OpenBreak], thresholds: Mapping[str, Any], now: datetime) -> Outcome:
     """The verdict on cards and chains together, each by its own thresholds where it has any."""
     chain = [found for found in breaks if found.chain] if "chain_fail" in thresholds else []
-    cards = [found for found in breaks if found not in chain] if chain else list(breaks)
+    cards = [found for found in breaks if not (chain and found.chain)]
     outcomes = []
     for prefix, rows in (("", cards), ("chain_", chain)):
         for severity, outcome in SEVERITIES:
@@ -130,14 +144,16 @@ def evaluate_breaks(
         what: one break in words, singular, such as "payment without its credit".
         next_step: what to do when there are any.
     """
-    if not data.reconciled:
+    unjudged = _unjudged(data, thresholds, now)
+    if unjudged is not None:
         return CheckResult(
             check=check,
-            outcome=Outcome.NO_DATA,
-            message="no reconciliation has run yet",
+            outcome=unjudged[0],
+            message=unjudged[1],
             evaluated_at=now,
             thresholds=thresholds,
-            next_step="run `payhealth reconcile`, or `payhealth run` for everything",
+            not_seen="breaks that no reconciliation has looked for yet",
+            next_step="run `payhealth run`: it reads, reconciles and checks",
         )
     count = len(data.breaks)
     outcome = judge(data.breaks, thresholds, now)
@@ -162,6 +178,22 @@ def evaluate_breaks(
     )
 
 
+def _unjudged(data: BreakData, thresholds: Mapping[str, Any], now: datetime) -> tuple[Outcome, str] | None:
+    """Why there is no verdict: nothing read, nothing reconciled, or only long before what was read."""
+    if data.reconciled_at is None:
+        return Outcome.NO_DATA, "no reconciliation has run yet"
+    if data.read_at is None:
+        return Outcome.NO_DATA, "no source was read, so there is nothing that a break could be in"
+    late_s = (now - data.reconciled_at).total_seconds()
+    within_s = float(thresholds.get("reconciled_within_s", RECONCILED_WITHIN_S))
+    if data.read_at > data.reconciled_at and late_s > within_s:
+        return (
+            Outcome.STALE,
+            f"the last reconciliation was {duration(late_s)} ago and sources were read since",
+        )
+    return None
+
+
 def break_check(
     *,
     name: str,
@@ -180,7 +212,7 @@ def break_check(
         name=name,
         question=question,
         tags=("reconciliation",),
-        defaults=defaults,
+        defaults={**defaults, "reconciled_within_s": RECONCILED_WITHIN_S},
         reads=EVERY_SOURCE,
         load=loader(reasons),
         evaluate=evaluate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +16,25 @@ from payhealth.ports import StoreReader
 NAME = "coverage_gap"
 
 
-def load(_: StoreReader, context: CheckContext, __: Mapping[str, Any]) -> tuple[tuple[Hole, ...], bool]:
-    """The holes, and whether there is any stream to have one."""
-    return tuple(context.holes), bool(context.last_ok)
+_REJECTED = "select count(*) as rejected from v_rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageData:
+    """The holes, whether there is any stream to have one, and how many objects were not understood."""
+
+    holes: tuple[Hole, ...]
+    any_stream: bool
+    rejected: int = 0
+
+
+def load(reader: StoreReader, context: CheckContext, _: Mapping[str, Any]) -> CoverageData:
+    """What the context knows of holes, and the store of rejected objects."""
+    return CoverageData(
+        holes=tuple(context.holes),
+        any_stream=bool(context.last_ok),
+        rejected=int(reader.rows(_REJECTED)[0]["rejected"]),
+    )
 
 
 def in_words(hole: Hole) -> str:
@@ -30,34 +47,48 @@ def in_words(hole: Hole) -> str:
     return f"{where}: {iso(from_us(hole.lower))} to {iso(from_us(hole.upper))} was not read"
 
 
-def evaluate(
-    data: tuple[tuple[Hole, ...], bool], thresholds: Mapping[str, Any], now: datetime
-) -> CheckResult:
-    """A gap inside what was read fails; a stream that is unread or refused leaves the question open."""
-    found, any_stream = data
-    gaps = [hole for hole in found if hole.kind is HoleKind.GAP]
-    if gaps:
-        outcome = Outcome.FAIL
-    elif found:
-        outcome = Outcome.STALE
-    else:
-        outcome = Outcome.PASS if any_stream else Outcome.NO_DATA
-    message = (
-        "; ".join(in_words(hole) for hole in (gaps or found)[:5]) or "everything since the start was read"
-    )
-    if not any_stream:
-        message = "no source is configured"
+def evaluate(data: CoverageData, thresholds: Mapping[str, Any], now: datetime) -> CheckResult:
+    """A gap fails; an unread or refused stream leaves the question open; what was not understood warns."""
+    gaps = [hole for hole in data.holes if hole.kind is HoleKind.GAP]
+    outcome = _verdict(data, gaps)
+    clean = outcome in (Outcome.PASS, Outcome.NO_DATA)
     return CheckResult(
         check=NAME,
         outcome=outcome,
-        message=message,
+        message=_message(data, gaps),
         evaluated_at=now,
         value=str(len(gaps)),
         unit="holes",
         thresholds=thresholds,
-        not_seen="" if outcome is Outcome.PASS else "whatever happened in the parts that were not read",
-        next_step="" if outcome is Outcome.PASS else "run `payhealth pull`; it reads what is missing",
+        inputs={"rejected": str(data.rejected)},
+        not_seen="" if clean else "whatever happened in the parts that were not read or not understood",
+        next_step="" if clean else _next_step(outcome),
     )
+
+
+def _verdict(data: CoverageData, gaps: list[Hole]) -> Outcome:
+    if gaps:
+        return Outcome.FAIL
+    if data.holes:
+        return Outcome.STALE
+    if data.rejected:
+        return Outcome.WARN
+    return Outcome.PASS if data.any_stream else Outcome.NO_DATA
+
+
+def _message(data: CoverageData, gaps: list[Hole]) -> str:
+    if not data.any_stream:
+        return "no source is configured"
+    said = [in_words(hole) for hole in (gaps or data.holes)[:5]]
+    if data.rejected:
+        said.append(f"{data.rejected} objects were read and not understood")
+    return "; ".join(said) or "everything since the start was read"
+
+
+def _next_step(outcome: Outcome) -> str:
+    if outcome is Outcome.WARN:
+        return "look at v_rejected for the objects and the reasons"
+    return "run `payhealth pull`; it reads what is missing"
 
 
 CHECK = CheckPlugin(

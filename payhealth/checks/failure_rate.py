@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 from payhealth.checks.stats import wilson_interval
@@ -50,7 +51,12 @@ class Attempts:
     @property
     def rate(self) -> float:
         """Failed over total, 0 without attempts."""
-        return self.failed / self.total if self.total else 0.0
+        return float(self.share)
+
+    @property
+    def share(self) -> Fraction:
+        """The same exactly, so that a shift of just the threshold reaches it."""
+        return Fraction(self.failed, self.total) if self.total else Fraction(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +123,10 @@ def _verdict(data: FailureData, thresholds: Mapping[str, Any], lower: float) -> 
         return Outcome.NO_DATA
     if data.baseline.total < int(thresholds["min_baseline_attempts"]):
         return Outcome.NO_DATA
-    shift_points = 100 * (data.recent.rate - data.baseline.rate)
+    shift_points = 100 * (data.recent.share - data.baseline.share)
     for severity, outcome in SEVERITIES:
         limit = table(thresholds, severity).get("shift_points")
-        if limit is not None and shift_points >= float(limit) and lower > data.baseline.rate:
+        if limit is not None and shift_points >= Fraction(str(limit)) and lower > data.baseline.rate:
             return outcome
     return Outcome.PASS
 

@@ -44,7 +44,8 @@ def evaluate(data: tuple[StreamFreshness, ...], thresholds: Mapping[str, Any], n
         return _result(Outcome.NO_DATA, "no source is configured", thresholds, now)
     unread = [stream.stream for stream in data if stream.last_ok_at is None]
     failed = [f"{stream.stream} ({stream.error})" for stream in data if stream.error]
-    outcome = worst([_age_outcome(stream, thresholds, now) for stream in data])
+    read = [stream for stream in data if stream.last_ok_at is not None]
+    outcome = worst([_age_outcome(stream, thresholds, now) for stream in read])
     if (unread or failed) and outcome is not Outcome.FAIL:
         outcome = Outcome.STALE
     messages = []

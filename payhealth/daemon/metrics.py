@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter as Tally
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ class Metrics:
         )
         self._breaks = self._gauge("payhealth_breaks", "Unresolved breaks by primary reason.", ("reason",))
         self._holes = self._gauge("payhealth_coverage_holes", "Streams or stretches that were not read.", ())
+        self._holes.set(math.nan)  # Until somebody has looked, "no hole" would be a guess.
         self._outcome = self._gauge(
             "payhealth_check_outcome", "1 for a check's present outcome.", ("check", "outcome")
         )

@@ -8,6 +8,7 @@ from payhealth.domain.errors import ConfigurationError, DeliveryError
 from payhealth.domain.results import CheckResult, Outcome
 from payhealth.plugins import NotifierPlugin
 from payhealth.ports import Notifier
+from payhealth.report.escape import chat
 
 QUIET = frozenset({Outcome.PASS, Outcome.NO_DATA})
 MAX_LINES = 20
@@ -45,20 +46,18 @@ PLUGIN = NotifierPlugin(scheme="apprise", build=AppriseNotifier)
 def message(previous: Mapping[str, str], results: Sequence[CheckResult]) -> tuple[str, str] | None:
     """One message for everything that changed between two evaluations, None where nothing did.
 
-    Lost data resolves nothing: a check that goes from fail to stale is told as stale, not as mended.
+    Lost data resolves nothing: a check that goes from fail to stale, or to no data, is told as that, not
+    as mended.
     """
     changed = [result for result in results if _changed(previous.get(result.check), result.outcome)]
     if not changed:
         return None
-    worse = [result for result in changed if result.outcome not in QUIET]
+    worse = [result for result in changed if result.outcome is not Outcome.PASS]
     title = f"payhealth: {len(worse)} to look at" if worse else f"payhealth: {len(changed)} back to normal"
-    lines = [f"{result.outcome}: {result.check}: {result.message}" for result in (*worse, *_mended(changed))]
+    mended = [result for result in changed if result.outcome is Outcome.PASS]
+    lines = [f"{result.outcome}: {result.check}: {chat(result.message)}" for result in (*worse, *mended)]
     more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
     return title, "\n".join(lines[:MAX_LINES] + more)
-
-
-def _mended(changed: Sequence[CheckResult]) -> list[CheckResult]:
-    return [result for result in changed if result.outcome in QUIET]
 
 
 def _changed(before: str | None, now: Outcome) -> bool:

@@ -14,13 +14,13 @@ _CAIP19 = re.compile(
     rf"(?P<chain>{_CAIP2})/(?P<namespace>[-a-z0-9]{{3,8}}):(?P<reference>[-.%a-zA-Z0-9]{{1,128}})"
 )
 _ISO_4217 = re.compile(r"[A-Z]{3}")
-_HEX = re.compile(r"(?<![0-9A-Za-z])0[xX][0-9a-fA-F]+")
+_HEX = re.compile(r"(?<![0-9A-Za-z_])0[xX][0-9a-fA-F]+(?![0-9A-Za-z_])")
 
 
 def normalise_hex(text: str) -> str:
     """Trim, and lower the case of hexadecimal ``0x…`` parts; everything else keeps its case.
 
-    Stripe's ids are case-sensitive, addresses and hashes are not.
+    Stripe's ids are case-sensitive, even ``ch_0xAb…``; addresses and hashes are not.
     """
     return _HEX.sub(lambda found: found.group().lower(), text.strip())
 

@@ -7,8 +7,10 @@ and in SQLite a text key of our own that sorts as the numbers do.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, Rounded
+from functools import reduce
 from typing import Self
 
 from payhealth.domain.errors import AmountError
@@ -54,11 +56,16 @@ def to_scaled(amount: Decimal) -> int:
     """
     if not amount.is_finite():
         raise AmountError(f"not a finite amount: {amount}")
-    if amount and not -60 < amount.adjusted() < 60:
+    if not amount:
+        return 0
+    if not -60 < amount.adjusted() < 60:
         raise AmountError(f"outside the domain of 38 digits with 18 after the point: {amount:.6E}")
     sign, digits, exponent = amount.as_tuple()
+    if len(digits) > _MAX_TEXT:
+        raise AmountError(f"outside the domain of 38 digits with 18 after the point: {len(digits)} digits")
     value = int("".join(map(str, digits)))
     shift = int(exponent) + SCALE
+    scaled: int
     if shift >= 0:
         scaled = value * 10**shift
     else:
@@ -97,6 +104,11 @@ def from_units(units: int, decimals: int) -> Decimal:
     if rest:
         raise AmountError(f"more than {SCALE} digits after the point: {units} units of 1e-{decimals}")
     return from_scaled(-scaled if units < 0 else scaled)
+
+
+def total(amounts: Iterable[Decimal]) -> Decimal:
+    """The exact sum, to show or to compare; unlike an amount it may lie outside the domain."""
+    return reduce(_EXACT.add, amounts, Decimal(0))
 
 
 def plain(amount: Decimal) -> str:

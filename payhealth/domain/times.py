@@ -10,7 +10,8 @@ from payhealth.domain.errors import TimeError
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ISO = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?\s?(Z|[+-]\d\d(:?\d\d)?)", re.ASCII | re.IGNORECASE
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?) ?(Z|[+-]\d\d(?::?\d\d)?)",
+    re.ASCII | re.IGNORECASE,
 )
 
 
@@ -18,11 +19,14 @@ def utc(moment: datetime) -> datetime:
     """The same moment in UTC; a naive one is refused.
 
     Raises:
-        TimeError: the moment has no time zone.
+        TimeError: the moment has no time zone, or UTC has no year for it.
     """
     if moment.utcoffset() is None:
         raise TimeError(f"a moment without a time zone: {moment.isoformat()}")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise TimeError(f"a moment outside the calendar in UTC: {moment.isoformat()}") from error
 
 
 def parse_moment(text: str) -> datetime:
@@ -31,12 +35,14 @@ def parse_moment(text: str) -> datetime:
     Raises:
         TimeError: another form, or no zone.
     """
-    if not _ISO.fullmatch(text):
+    found = _ISO.fullmatch(text)
+    if found is None:
         raise TimeError(f"not an ISO 8601 moment with a time zone: {text[:40]!r}")
     try:
-        return utc(datetime.fromisoformat(text.replace(",", ".").replace(" +", "+").upper()))
-    except (ValueError, OverflowError) as error:
+        parsed = datetime.fromisoformat("".join(found.groups()).replace(",", ".").upper())
+    except ValueError as error:
         raise TimeError(f"not a moment: {text[:40]!r}") from error
+    return utc(parsed)
 
 
 def to_us(moment: datetime) -> int:

@@ -131,9 +131,8 @@ def horizontal_bars(rows: Sequence[tuple[str, float, str]], *, label: str, css: 
         parts.append(
             f'<text class="name" x="{name_width - 8}" y="{y + 16:.1f}" text-anchor="end">{_text(name)}</text>'
         )
-        parts.append(
-            f'<rect class="{_text(css)}" x="{name_width}" y="{y + 3:.1f}" width="{length:.1f}" height="18" rx="3"/>'
-        )
+        parts.append(f'<rect class="{_text(css)}" x="{name_width}" y="{y + 3:.1f}" ')
+        parts.append(f'width="{length:.1f}" height="18" rx="3"/>')
         parts.append(
             f'<text class="tick" x="{name_width + length + 6:.1f}" y="{y + 16:.1f}">{_text(shown)}</text>'
         )

@@ -10,6 +10,7 @@ import re
 import unicodedata
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>])")
+_ADDRESS = re.compile(r"(?<=[@<])|(?<=:)(?=//)|(?<=www)(?=\\?\.)", re.IGNORECASE)
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -22,7 +23,10 @@ def printable(text: object) -> str:
 
 
 def terminal(text: object) -> str:
-    """Safe inside rich markup: no escape sequence, no ``[style]`` of a stranger's."""
+    """Safe inside rich markup: no escape sequence, no ``[style]`` of a stranger's.
+
+    Two texts side by side are escaped as one, or the tag that they make together is none of ours.
+    """
     from rich.markup import escape
 
     return escape(printable(text))
@@ -31,7 +35,17 @@ def terminal(text: object) -> str:
 def markdown(text: object) -> str:
     """Safe inside a markdown table cell or line: no markup, link, HTML or mention."""
     escaped = _MARKDOWN.sub(r"\\\1", printable(text).replace("&", "&amp;").replace("<", "&lt;"))
-    return escaped.replace("@", "@\u200b").replace("http", "http\u200b")
+    return _unlinked(escaped)
+
+
+def chat(text: object) -> str:
+    """Safe as a line of a plain message to people: nothing in it mentions anybody or links anywhere."""
+    return _unlinked(printable(text).replace("](", "] ("))
+
+
+def _unlinked(text: str) -> str:
+    """The text with a blank of no width where a mention or an address would be recognised."""
+    return _ADDRESS.sub("\u200b", text)
 
 
 def github_message(text: object) -> str:

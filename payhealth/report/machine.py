@@ -16,13 +16,13 @@ MAX_ANNOTATIONS = 10
 
 
 def to_json(document: Document) -> str:
-    """The document's data, indented."""
-    return json.dumps(document.data, indent=2, ensure_ascii=False) + "\n"
+    """The document's data, indented, in ASCII: what a terminal would obey is escaped."""
+    return json.dumps(document.data, indent=2) + "\n"
 
 
 def to_junit(document: Document) -> str:
     """One case each; a failure is a verdict, an error is the lack of one, no data is skipped."""
-    suite = ET.Element("testsuite", name=f"payhealth {document.title}", tests=str(len(document.cases)))
+    suite = ET.Element("testsuite", name=xml(f"payhealth {document.title}"), tests=str(len(document.cases)))
     counts = {"failures": 0, "errors": 0, "skipped": 0}
     for case in document.cases:
         element = ET.SubElement(suite, "testcase", classname=f"payhealth.{case.group}", name=xml(case.name))
@@ -53,8 +53,9 @@ def to_github(document: Document) -> str:
     lines = [
         _annotation(case) for case in told[: MAX_ANNOTATIONS - 1 if len(told) > MAX_ANNOTATIONS else None]
     ]
-    if len(told) > MAX_ANNOTATIONS:
-        lines.append(f"::error title=payhealth::and {len(told) - len(lines)} more")
+    if rest := told[len(lines) :]:
+        level = "warning" if all(case.outcome is Outcome.WARN for case in rest) else "error"
+        lines.append(f"::{level} title=payhealth::and {len(rest)} more")
     return "".join(line + "\n" for line in lines) or "payhealth: nothing to report\n"
 
 
@@ -66,7 +67,7 @@ def _annotation(case: Case) -> str:
 
 def to_markdown(document: Document) -> str:
     """Tables for a chat message or a job summary."""
-    parts = [f"## payhealth {document.title}\n"]
+    parts = [f"## payhealth {markdown(document.title)}\n"]
     if statement := document.data.get("statement"):
         parts.append(
             _table(("asset", "rail", "paid_in", "credited", "fees_kept", "in_flight", "explained"), statement)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
-from payhealth.domain.money import from_scaled, plain, to_scaled
+from payhealth.domain.money import plain, total
 from payhealth.report.documents import Document
 from payhealth.report.escape import terminal
 
@@ -93,7 +93,7 @@ def _statement(statement: Sequence[Mapping[str, Any]], symbols: Mapping[str, str
         ("explained", "right"),
     )
     for row in statement:
-        broken = from_scaled(sum(to_scaled(Decimal(amount)) for amount in row["breaks"].values()))
+        broken = total(Decimal(amount) for amount in row["breaks"].values())
         table.add_row(
             terminal(name_of(row["asset"], symbols)),
             terminal(row["rail"]),
@@ -110,8 +110,8 @@ def share(explained: object) -> str:
     """A share of the paid money in percent, rounded down so that 100 % means all of it."""
     if explained is None:
         return "-"
-    hundredths = int(Decimal(str(explained)) * 10_000)
-    return f"{hundredths // 100}.{hundredths % 100:02d} %" if hundredths >= 0 else f"{explained}"
+    percent = (Decimal(str(explained)) * 100).quantize(Decimal("0.01"), rounding=ROUND_FLOOR)
+    return f"{percent} %"
 
 
 def _breaks(breaks: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], console: Console) -> None:
@@ -152,14 +152,13 @@ def _beside(data: Mapping[str, Any], console: Console) -> None:
         counts = ", ".join(f"{count} {terminal(why)}" for why, count in data["open"].items())
         console.print(f"Beside the statement: {counts}.")
     for row in data.get("rejected", ())[:10]:
-        console.print(
-            f"[yellow]rejected[/yellow] {terminal(row['file'])}:{row['line']}: {terminal(row['reason'])}"
-        )
+        where = f"{row['file']}:{row['line']}: {row['reason']}"
+        console.print(f"[yellow]rejected[/yellow] {terminal(where)}")
     if len(data.get("rejected", ())) > 10:
         console.print(f"… and {len(data['rejected']) - 10} more rejected rows")
     for hole in data.get("holes", ()):
-        where = f"{terminal(hole['connector'])}.{terminal(hole['stream'])}"
-        console.print(f"[magenta]not read[/magenta] {where}: {terminal(hole['reason'])}")
+        where = f"{hole['connector']}.{hole['stream']}: {hole['reason']}"
+        console.print(f"[magenta]not read[/magenta] {terminal(where)}")
     console.print()
 
 
@@ -227,6 +226,9 @@ def _verdict(document: Document, console: Console) -> None:
         (counts["warn"], "warned"),
     )
     against += [f"{count} {word}" for count, word in words if count]
+    rejected = len(document.data.get("rejected", ()))
+    if rejected:
+        against.append(f"{rejected} row{'s' if rejected != 1 else ''} could not be understood")
     if against:
         colour = "red" if counts["fail"] else "magenta" if counts["stale"] + counts["error"] else "yellow"
         console.print(f"[bold {colour}]Not all is well: {', '.join(against)}.[/bold {colour}]")
@@ -245,6 +247,6 @@ def print_findings(findings: Sequence[Any]) -> None:
     out = console()
     for finding in findings:
         mark = "[green]ok  [/green]" if finding.ok else "[red]fail[/red]"
-        out.print(f"{mark} {terminal(finding.subject)}: {terminal(finding.message)}")
+        out.print(f"{mark} {terminal(f'{finding.subject}: {finding.message}')}")
         if finding.hint:
             out.print(f"     [dim]→ {terminal(finding.hint)}[/dim]")

@@ -1,0 +1,96 @@
+"""What takes long: many fresh demo seeds, and the daemon over many ticks with its memory watched."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+def demo_seeds(count: int) -> int:
+    """Run the demo over fresh seeds; returns how many did not agree with what was planted."""
+    wrong = 0
+    for seed in random.SystemRandom().sample(range(1, 10**6), count):
+        started_s = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "payhealth", "demo", "--seed", str(seed)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        verdict = "agrees" if done.returncode == 0 else f"EXIT {done.returncode}"
+        print(f"demo --seed {seed}: {verdict} in {time.monotonic() - started_s:.1f} s", flush=True)
+        if done.returncode != 0:
+            wrong += 1
+            print(done.stdout[-4000:], done.stderr[-2000:])
+    return wrong
+
+
+def resident_mb(pid: int) -> float:
+    """A process's resident memory."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
+
+
+def daemon(seconds: float) -> int:
+    """Run the daemon with one tick a second against a simulated business; returns 1 if it misbehaves."""
+    from payhealth.demo import write_config
+    from payhealth.sandbox.business.world import World
+
+    with (
+        TemporaryDirectory() as name,
+        World(seed=1, days=7, end=datetime.now(UTC).replace(microsecond=0), folder=Path(name)) as world,
+    ):
+        world.run_until_before_reorg()
+        world.run_to_end()
+        config = write_config(world, Path(name))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        jobs = "".join(f"\n[daemon.jobs.{job}]\nevery_s = 1\n" for job in ("pull", "reconcile", "check"))
+        with config.open("a", encoding="utf-8") as file:
+            file.write(f'\n[daemon]\nbind = "127.0.0.1:{port}"\n{jobs}')
+        return _watch(config, port, seconds)
+
+
+def _watch(config: Path, port: int, seconds: float) -> int:
+    command = [sys.executable, "-m", "payhealth", "--config", str(config), "daemon"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        time.sleep(20)
+        first_mb = resident_mb(process.pid)
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s and process.poll() is None:
+            time.sleep(5)
+        last_mb = resident_mb(process.pid)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        process.send_signal(signal.SIGTERM)
+        started_s = time.monotonic()
+        code = process.wait(timeout=30)
+    runs = [line for line in lines if line.startswith("payhealth_job_runs_total")]
+    print(f"daemon: {seconds:.0f} s, memory {first_mb:.0f} -> {last_mb:.0f} MB ({last_mb / first_mb:.2f} x)")
+    print(f"daemon: stopped with {code} in {time.monotonic() - started_s:.1f} s", *runs, sep="\n  ")
+    failed = any('result="failed"' in line for line in runs)
+    return 1 if code != 0 or failed else 0
+
+
+def main() -> int:
+    """Run both parts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=120)
+    chosen = parser.parse_args()
+    return max(min(1, demo_seeds(chosen.seeds)), daemon(chosen.seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

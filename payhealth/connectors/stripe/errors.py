@@ -1,0 +1,87 @@
+"""Stripe's refusals in payhealth's words; neither the key nor an answer's text is ever shown.
+
+Source: https://docs.stripe.com/api/errors and the exception classes of the stripe package.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from payhealth.domain.errors import (
+    SourceDataError,
+    SourceError,
+    SourceRefusedError,
+    SourceUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from stripe import StripeError
+
+_CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}", re.ASCII)
+_HINT_KEY = "give a key of this account and mode; a restricted key with read permissions is enough"
+
+
+def from_status(status: int, body: Any, *, connector: str, endpoint: str) -> SourceError:
+    """The error for an answer that trying again does not mend.
+
+    Args:
+        status: the HTTP status, not 200.
+        body: the parsed answer, or None where it was no JSON.
+        endpoint: which list or object was asked for.
+    """
+    where = f"{connector}: Stripe"
+    if status == 401:
+        return SourceRefusedError(f"{where} refused the API key (401)", hint=_HINT_KEY)
+    if status == 403:
+        return SourceRefusedError(
+            f"{where} refused to show {endpoint} (403): the key lacks the permission",
+            hint=f"allow reading {endpoint} for this key",
+        )
+    if 300 <= status < 400:
+        return SourceDataError(f"{where} sent us elsewhere ({status})", hint="check api_base")
+    return SourceDataError(f"{where} answered {status}{_codes(body)} to {endpoint}")
+
+
+def _codes(body: Any) -> str:
+    """Stripe's machine-readable words alone: its sentences may repeat what was sent."""
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return ""
+    parts = [error.get(name) for name in ("type", "code", "param")]
+    words = [part for part in parts if isinstance(part, str) and _CODE.fullmatch(part)]
+    return f" ({', '.join(words)})" if words else ""
+
+
+_UNAVAILABLE = frozenset({"APIError", "APIConnectionError", "RateLimitError"})
+_REFUSED = frozenset(
+    {"AuthenticationError", "PermissionError", "CapabilityNotEnabledError", "FeatureNotEnabledError"}
+)
+_DATA = frozenset(
+    {
+        *("StripeError", "StripeErrorWithParamCode", "CardError", "InvalidRequestError", "IdempotencyError"),
+        *("SignatureVerificationError", "AlreadyCanceledError", "BlockedByStripeError"),
+        *("CannotProceedError", "ControlledByAlternateResourceError", "FinancialAccountNotOpenError"),
+        *("FxQuoteNeedsRefreshError", "InsufficientFundsError", "InvalidPaymentMethodError"),
+        *("InvalidPayoutMethodError", "InvalidVaultedCredentialError", "NotCancelableError"),
+        *("QuotaExceededError", "RecipientNotNotifiableError", "TemporarySessionExpiredError"),
+        *("VerificationAttemptFailedError", "VerificationExpiredError", "VerificationNotInitiatedError"),
+    }
+)
+"""Answers to requests that payhealth, which only reads, should never have made or received."""
+
+SDK_ERRORS: dict[str, type[SourceError]] = (
+    dict.fromkeys(_UNAVAILABLE, SourceUnavailableError)
+    | dict.fromkeys(_REFUSED, SourceRefusedError)
+    | dict.fromkeys(_DATA, SourceDataError)
+)
+"""Exception classes of the stripe package by name -> ours. A test fails when the package adds one."""
+
+
+def from_sdk(error: StripeError, *, connector: str, endpoint: str) -> SourceError:
+    """The error for an exception of the stripe package, by its nearest known class."""
+    ours = next(SDK_ERRORS[base.__name__] for base in type(error).__mro__ if base.__name__ in SDK_ERRORS)
+    status = f" ({error.http_status})" if error.http_status else ""
+    name = type(error).__name__
+    hint = _HINT_KEY if ours is SourceRefusedError else ""
+    return ours(f"{connector}: Stripe's {endpoint} ended with {name}{status}", hint=hint)

@@ -1,0 +1,150 @@
+"""The table of matches: direct pairs first, then gathered groups, each in the order of its first row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from payhealth.domain.breaks import BreakFlag
+from payhealth.matching.board import Board, Left, Pairs
+from payhealth.matching.cells import Cells, first_cells
+from payhealth.matching.columns import chosen_texts, hashed, lists, one, tagged
+from payhealth.matching.exact import Index, Ints, to_decimals
+from payhealth.matching.flags import GroupFlags, pair_flags
+from payhealth.matching.inputs import MATCHES
+from payhealth.matching.legs import Legs, Verdict
+from payhealth.matching.policy import SECOND_US, PassName
+from payhealth.matching.queries import Session
+
+EXACT_CONFIDENCE = 1.0
+TOLERATED_CONFIDENCE = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRows:
+    """The matches, and whose they are inside the run.
+
+    Args:
+        table: columns of ``MATCHES``.
+        movement, entry: numbers of the rows in the matches; ``movement_owner`` and ``entry_owner`` say
+            in which match each stands.
+        group: number of the group of each match behind the pairs.
+        residual: of each match, in units.
+        pairs: how many of the matches are direct pairs; they come first.
+    """
+
+    table: pa.Table
+    movement: Index
+    movement_owner: Index
+    entry: Index
+    entry_owner: Index
+    group: Index
+    residual: Ints
+    pairs: int
+
+
+def matches_of(
+    board: Board, pairs: Pairs, left: Left, legs: Legs, verdict: Verdict, flags: GroupFlags, session: Session
+) -> MatchRows:
+    """Put the matches into a table."""
+    groups, direct = np.flatnonzero(verdict.matched), len(pairs.movement)
+    owner_of_group = np.full(left.groups, -1, dtype=np.int64)
+    owner_of_group[groups] = direct + np.arange(len(groups))
+    owner = owner_of_group[left.group]
+    moved, entered = ~left.entry & (owner >= 0), left.entry & (owner >= 0)
+    movement = np.concatenate([pairs.movement, left.number[moved]])
+    entry = np.concatenate([pairs.entry, left.number[entered]])
+    movement_owner = np.concatenate([np.arange(direct), owner[moved]])
+    entry_owner = np.concatenate([np.arange(direct), owner[entered]])
+    size = direct + len(groups)
+    movement_ids = board.movements.column("id").take(pa.array(movement))
+    entry_ids = board.entries.column("id").take(pa.array(entry))
+    cells = first_cells(legs, left, prefer_broken=False)
+    residual = np.concatenate([board.units.zeros(direct), cells.residual[groups]])
+    columns = {
+        "match_id": _names(movement_ids, movement_owner, entry_ids, entry_owner, size, session),
+        "rule": one(PassName.REFERENCE).take(pa.array(np.zeros(size, dtype=np.int64))),
+        "state": one("confirmed").take(pa.array(np.zeros(size, dtype=np.int64))),
+        "confidence": pa.array(np.where(residual == 0, EXACT_CONFIDENCE, TOLERATED_CONFIDENCE), pa.float64()),
+        "movement_ids": lists(movement_ids, movement_owner, size),
+        "entry_ids": lists(entry_ids, entry_owner, size),
+        "residual": to_decimals(residual, board.units),
+        "asset": pa.concat_arrays(
+            [board.expectations.asset.take(pa.array(pairs.movement)), cells.asset_names(legs, groups)]
+        ),
+        "reasons": _reasons(board, pairs, cells, groups, verdict, flags),
+    }
+    table = pa.table(columns, schema=MATCHES)
+    return MatchRows(table, movement, movement_owner, entry, entry_owner, groups, residual, direct)
+
+
+def _names(
+    movement_ids: pa.Array,
+    movement_owner: Index,
+    entry_ids: pa.Array,
+    entry_owner: Index,
+    size: int,
+    session: Session,
+) -> pa.Array:
+    """A match is named by its rows alone, so that the same match keeps its name in later runs."""
+    paid = pc.binary_join(lists(tagged(movement_ids), movement_owner, size), ",")
+    entered = pc.binary_join(lists(tagged(entry_ids), entry_owner, size), ",")
+    return hashed(pc.binary_join_element_wise(paid, entered, "|"), "m", session)
+
+
+def _reasons(
+    board: Board, pairs: Pairs, cells: Cells, groups: Index, verdict: Verdict, flags: GroupFlags
+) -> pa.ChunkedArray:
+    return pa.chunked_array(
+        [_pair_reasons(board, pairs), _group_reasons(board, cells, groups, verdict, flags)],
+        pa.list_(pa.string()),
+    )
+
+
+def _pair_reasons(board: Board, pairs: Pairs) -> pa.Array:
+    flags, size = pair_flags(board, pairs), len(pairs.movement)
+    apart_us = np.abs(board.entries.at_us[pairs.entry] - board.movements.clock_us[pairs.movement])
+    apart = pc.binary_join_element_wise(pc.cast(pa.array(apart_us // SECOND_US), pa.string()), "s apart", " ")
+    return chosen_texts(
+        [
+            (one("reference equal"), None),
+            (apart, None),
+            (one(BreakFlag.LATE), flags.late),
+            (one(BreakFlag.CREDITED_BEFORE_FINAL), flags.before_final),
+            (one(BreakFlag.OVER_REFUNDED), flags.over_refunded),
+        ],
+        size,
+    )
+
+
+def _group_reasons(
+    board: Board, cells: Cells, groups: Index, verdict: Verdict, flags: GroupFlags
+) -> pa.Array:
+    residual = cells.residual[groups]
+    two_sided = verdict.two_sided[groups]
+    dust = (residual != 0) & (np.abs(residual) < flags.dust_limit[groups])
+    return chosen_texts(
+        [
+            (one("reference equal"), two_sided),
+            (one("its legs cancel, no counterpart is owed"), ~two_sided),
+            (_amounts(board, cells, groups, residual), residual != 0),
+            (one(BreakFlag.LATE), flags.late[groups]),
+            (one(BreakFlag.CREDITED_BEFORE_FINAL), flags.before_final[groups]),
+            (one(BreakFlag.DUST), dust),
+            (one(BreakFlag.OVER_REFUNDED), flags.over_refunded[groups]),
+        ],
+        len(groups),
+    )
+
+
+def _amounts(board: Board, cells: Cells, groups: Index, residual: Ints) -> pa.Array:
+    """``amount +0.02 USD``: what was entered beyond (+) or below (-) the expectation."""
+    texts = [""] * len(groups)
+    for place in np.flatnonzero(residual != 0).tolist():
+        off = -int(residual[place])
+        asset = cells.names[cells.asset[groups[place]]]
+        texts[place] = f"amount {'+' if off > 0 else ''}{board.units.text(off)} {asset}"
+    return pa.array(texts, pa.string())

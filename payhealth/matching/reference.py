@@ -1,0 +1,73 @@
+"""The reference pass: rows of both sides that carry the same payment key or reference.
+
+A key with one row on each side that agree in every field is a match at once, on whole columns. All
+other rows are gathered into groups (n:m), which :mod:`payhealth.matching.legs` judges.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from payhealth.matching.board import Board, Left, Pairs
+from payhealth.matching.exact import Index, Mask
+from payhealth.matching.queries import Session
+from payhealth.matching.rows import Side, mask_of
+
+
+def pair(board: Board, session: Session) -> Pairs:
+    """Find the keys with one row on each side that agree in account, asset and amount."""
+    found = session.run(
+        "pairs", {"movement_rows": _keyed(board.movements), "entry_rows": _keyed(board.entries)}
+    )
+    movement, entry = found["movement"].to_numpy(), found["entry"].to_numpy()
+    order = np.argsort(movement, kind="stable")
+    movement, entry = movement[order], entry[order]
+    agree = board.expectations.expected[movement] == board.entered[entry]
+    movement, entry = movement[agree], entry[agree]
+    same = _same_place(board, movement, entry)
+    return Pairs(movement[same], entry[same])
+
+
+def gather(board: Board, pairs: Pairs, session: Session) -> Left:
+    """Gather what no pair took by reference; a row without one stands alone."""
+    movement = _unpaired(board.movements, pairs.movement)
+    entry = _unpaired(board.entries, pairs.entry)
+    place = np.concatenate([2 * movement, 2 * entry + 1])
+    ref = pa.concat_arrays(
+        [board.movements.key.take(pa.array(movement)), board.entries.key.take(pa.array(entry))]
+    )
+    found = session.run("gather", {"left_rows": pa.table({"row_no": place, "ref": ref})})
+    named = dict(
+        zip(("row_no", "group_no"), (found[name].to_numpy() for name in found.column_names), strict=True)
+    )
+    group = place.copy()
+    by_place = np.argsort(place, kind="stable")
+    at = by_place[np.searchsorted(place, named["row_no"], sorter=by_place)]
+    group[at] = named["group_no"]
+    distinct, dense = np.unique(group, return_inverse=True)
+    is_entry = np.repeat([False, True], [len(movement), len(entry)])
+    return Left(is_entry, np.concatenate([movement, entry]), dense.astype(np.int64), len(distinct))
+
+
+def _keyed(side: Side) -> pa.Table:
+    rows = np.flatnonzero(side.judged)
+    key = side.key if len(rows) == len(side.key) else side.key.take(pa.array(rows))
+    return pa.table({"row_no": rows, "ref": key})
+
+
+def _unpaired(side: Side, taken: Index) -> Index:
+    free = side.judged
+    free[taken] = False
+    return np.flatnonzero(free)
+
+
+def _same_place(board: Board, movement: Index, entry: Index) -> Mask:
+    """Equal asset, and equal account unless one of them has none: it joins the other's."""
+    left, right = pa.array(movement), pa.array(entry)
+    asset = pc.equal(board.expectations.asset.take(left), board.entries.column("asset").take(right))
+    paid = board.movements.column("account").take(left)
+    entered = board.entries.column("account").take(right)
+    alone = pc.or_(pc.equal(paid, ""), pc.equal(entered, ""))
+    return mask_of(pc.and_(asset, pc.or_(pc.equal(paid, entered), alone)))

@@ -1,0 +1,33 @@
+-- Every attempt to collect a payment by card, failed ones included.
+CREATE VIEW v_charges AS
+SELECT
+    c.charge_id,
+    c.intent_id,
+    c.connector,
+    c.status,
+    $amount(c.amount) AS amount,
+    c.amount AS amount_key,
+    c.asset,
+    c.created_at,
+    c.failure_code,
+    c.decline_code,
+    c.network_status,
+    c.risk_level,
+    c.radar_rule,
+    c.brand,
+    c.country,
+    c.funding,
+    c.bin,
+    c.fingerprint,
+    c.wallet,
+    c.three_d_secure,
+    c.customer,
+    c.account,
+    $amount(c.amount_captured) AS amount_captured,
+    c.amount_captured AS amount_captured_key,
+    c.outcome_reason,
+    c.risk_score,
+    c.balance_transaction,
+    c.recorded_at,
+    c.first_recorded_at
+FROM charge_current AS c

@@ -1,0 +1,43 @@
+-- Every signed effect on what customers have paid us, one row each; kind gives the sign of amount.
+-- status of a transfer follows from its block and the chain's safe and final blocks; retracted stays.
+-- account is the record's own, else the only owner of its handle at the time, else empty.
+CREATE VIEW v_movements AS
+SELECT
+    m.movement_id,
+    m.connector,
+    m.rail,
+    m.kind,
+    CASE
+        WHEN m.status NOT IN ('seen', 'safe', 'final') OR m.block_number IS NULL THEN m.status
+        WHEN m.block_number <= k.final THEN 'final'
+        WHEN m.block_number <= k.safe THEN 'safe'
+        ELSE 'seen'
+    END AS status,
+    CASE
+        WHEN m.account <> '' OR m.handle = '' THEN m.account
+        ELSE coalesce(
+            (
+                SELECT min(h.account)
+                FROM handle_current AS h
+                WHERE h.handle = m.handle
+                    AND h.valid_from <= m.effective_at
+                    AND (h.valid_to IS NULL OR m.effective_at < h.valid_to)
+                HAVING count(DISTINCT h.account) = 1
+            ),
+            ''
+        )
+    END AS account,
+    m.reference,
+    $amount(m.amount) AS amount,
+    m.amount AS amount_key,
+    m.asset,
+    m.symbol,
+    m.effective_at,
+    m.recorded_at,
+    m.first_recorded_at,
+    m.payment_key,
+    m.handle,
+    m.chain,
+    m.block_number
+FROM movement_current AS m
+LEFT JOIN chain_mark_current AS k ON k.connector = m.connector AND k.chain = m.chain

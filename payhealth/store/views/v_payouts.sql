@@ -1,0 +1,16 @@
+-- Money sent from the processor to the bank.
+CREATE VIEW v_payouts AS
+SELECT
+    p.payout_id,
+    p.connector,
+    p.status,
+    $amount(p.amount) AS amount,
+    p.amount AS amount_key,
+    p.asset,
+    p.automatic,
+    p.created_at,
+    p.arrival_at,
+    p.balance_transaction,
+    p.recorded_at,
+    p.first_recorded_at
+FROM payout_current AS p

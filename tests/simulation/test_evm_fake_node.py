@@ -1,0 +1,419 @@
+"""A chain of plain Python behind JSON-RPC, a shelf for records, and the truth block by block.
+
+Mining is free here, so that thousands of chains with reorgs fit into seconds; what the connector reads
+from it is then read from a real EVM in ``test_evm_devchain.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import orjson
+import pyarrow as pa
+import pytest
+
+from payhealth.connectors.evm.settings import EvmSettings
+from payhealth.connectors.evm.source import EvmSource
+from payhealth.domain.records import Movement, Record, TransferObservation
+from payhealth.ports import Batch
+
+TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+TOKEN = "0x" + "70" * 20
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+GENESIS_S = 1_767_000_000
+
+
+def address(number: int) -> str:
+    """An address that is easy to tell apart."""
+    return f"0x{number:040x}"
+
+
+OURS = tuple(address(0xA0 + number) for number in range(4))
+TREASURY = address(0xB0)
+OPERATOR = address(0xC0)
+STRANGERS = tuple(address(0xD0 + number) for number in range(3))
+
+
+def hashed(*words: object) -> str:
+    """A hash of anything."""
+    return "0x" + hashlib.sha256(repr(words).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Tx:
+    """A transaction: token transfers ``(token, sender, recipient, units)``, and native value."""
+
+    name: str
+    transfers: tuple[tuple[str, str, str, int], ...] = ()
+    sender: str = STRANGERS[0]
+    to: str | None = STRANGERS[1]
+    value: int = 0
+    status: int = 1
+
+    @property
+    def hash(self) -> str:
+        """The same wherever the transaction lands."""
+        return hashed("tx", self.name)
+
+
+@dataclass(frozen=True)
+class FakeBlock:
+    """A block with its transactions."""
+
+    number: int
+    parent: str
+    salt: int
+    timestamp: int
+    txs: tuple[Tx, ...]
+
+    @property
+    def hash(self) -> str:
+        """Differs between branches."""
+        return hashed("block", self.number, self.parent, self.salt, [tx.hash for tx in self.txs])
+
+    def logs(self) -> Iterator[dict[str, Any]]:
+        """The block's logs; the index counts through the whole block."""
+        index = 0
+        for position, tx in enumerate(self.txs):
+            for token, sender, recipient, units in tx.transfers if tx.status else ():
+                yield {
+                    "address": token,
+                    "topics": [TRANSFER, "0x" + "0" * 24 + sender[2:], "0x" + "0" * 24 + recipient[2:]],
+                    "data": f"0x{units:064x}",
+                    "blockNumber": hex(self.number),
+                    "blockHash": self.hash,
+                    "transactionHash": tx.hash,
+                    "transactionIndex": hex(position),
+                    "logIndex": hex(index),
+                    "removed": False,
+                }
+                index += 1
+
+    def json(self, *, full: bool) -> dict[str, Any]:
+        """The block as a node shows it."""
+        txs = [
+            {"hash": tx.hash, "from": tx.sender, "to": tx.to, "value": hex(tx.value), "type": "0x2"}
+            if full
+            else tx.hash
+            for tx in self.txs
+        ]
+        return {
+            "number": hex(self.number),
+            "hash": self.hash,
+            "parentHash": self.parent,
+            "timestamp": hex(self.timestamp),
+            "transactions": txs,
+        }
+
+
+class NodeError(Exception):
+    """What the node answers instead of a result."""
+
+
+@dataclass
+class FakeNode:
+    """A node with one canonical chain; lost blocks stay known by hash, as in geth.
+
+    Args:
+        tags: whether it knows ``safe`` and ``finalized``.
+        max_range: most blocks in one eth_getLogs.
+        on_call: sees each call before it is answered, and may answer in its place (else None).
+        on_response: sees each whole response and may replace it.
+    """
+
+    chain_id: int = 31337
+    safe_depth: int = 4
+    final_depth: int = 12
+    tags: bool = True
+    max_range: int | None = None
+    on_call: Callable[[str, list[Any]], Any] | None = None
+    on_response: Callable[[httpx.Request, Any], httpx.Response | None] | None = None
+    blocks: list[FakeBlock] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    posts: int = 0
+
+    def __post_init__(self) -> None:
+        self.known: dict[str, FakeBlock] = {}
+        self._salt = 0
+        self.finalized = 0
+        if not self.blocks:
+            self.mine()
+
+    @property
+    def head(self) -> int:
+        """The newest block's number."""
+        return self.blocks[-1].number
+
+    def mine(self, *txs: Tx) -> FakeBlock:
+        """Add a block."""
+        number = len(self.blocks)
+        parent = self.blocks[-1].hash if self.blocks else "0x" + "0" * 64
+        block = FakeBlock(number, parent, self._salt, GENESIS_S + 12 * number + self._salt % 7, txs)
+        self.blocks.append(block)
+        self.known[block.hash] = block
+        # Finality never goes back, even where a new branch is shorter than the old one.
+        self.finalized = max(self.finalized, number - self.final_depth)
+        return block
+
+    def drop(self, depth: int) -> list[Tx]:
+        """Lose the newest blocks; what is mined next stands on another branch."""
+        self._salt += 1
+        lost = [tx for block in self.blocks[-depth:] for tx in block.txs]
+        del self.blocks[-depth:]
+        return lost
+
+    def transport(self) -> httpx.MockTransport:
+        """The node as an HTTP server."""
+        return httpx.MockTransport(self._respond)
+
+    def _respond(self, request: httpx.Request) -> httpx.Response:
+        self.posts += 1
+        body = orjson.loads(request.content)
+        answer = [self._item(item) for item in body] if isinstance(body, list) else self._item(body)
+        replaced = self.on_response(request, answer) if self.on_response else None
+        return httpx.Response(200, content=orjson.dumps(answer)) if replaced is None else replaced
+
+    def _item(self, item: dict[str, Any]) -> dict[str, Any]:
+        frame = {"jsonrpc": "2.0", "id": item["id"]}
+        self.calls.append(item["method"])
+        try:
+            told = self.on_call(item["method"], item["params"]) if self.on_call else None
+            return {**frame, "result": self.answer(item["method"], item["params"]) if told is None else told}
+        except NodeError as error:
+            return {**frame, "error": {"code": -32000, "message": str(error)}}
+
+    def answer(self, method: str, params: list[Any]) -> Any:
+        """The result of one call."""
+        if method == "eth_chainId":
+            return hex(self.chain_id)
+        if method == "eth_blockNumber":
+            return hex(self.head)
+        if method == "eth_getBlockByNumber":
+            number = self._number(params[0])
+            return self.blocks[number].json(full=params[1]) if number <= self.head else None
+        if method == "eth_getTransactionReceipt":
+            return self._receipt(params[0])
+        if method == "eth_getLogs":
+            return self._logs(params[0])
+        if method == "eth_getBlockReceipts":
+            return [{"logs": list(self.known[params[0]].logs())}]
+        if method == "eth_getCode":
+            return "0x6001" if params[0] == TOKEN else "0x"
+        if method == "eth_call":
+            return f"0x{6:064x}"
+        raise NodeError(f"the method {method} does not exist/is not available")
+
+    def _number(self, which: str) -> int:
+        if which in ("safe", "finalized"):
+            if not self.tags:
+                raise NodeError(f"unknown block tag {which}")
+            return max(0, self.head - self.safe_depth) if which == "safe" else self.finalized
+        return self.head if which == "latest" else int(which, 16)
+
+    def _receipt(self, transaction: str) -> dict[str, Any] | None:
+        for block in self.blocks:
+            for tx in block.txs:
+                if tx.hash == transaction:
+                    return {"status": hex(tx.status), "blockHash": block.hash, "contractAddress": None}
+        return None
+
+    def _logs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        if "blockHash" in wanted:
+            if wanted["blockHash"] not in self.known:
+                raise NodeError("unknown block")
+            blocks = [self.known[wanted["blockHash"]]]
+        else:
+            lower, upper = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
+            if self.max_range is not None and upper - lower + 1 > self.max_range:
+                raise NodeError(f"range {upper - lower + 1} exceeds limit of {self.max_range}")
+            # As a node behind a load balancer does: nothing is said of blocks that it does not have.
+            blocks = self.blocks[lower : upper + 1]
+        return [log for block in blocks for log in block.logs() if _passes(log, wanted)]
+
+
+def _passes(log: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    if log["address"] not in wanted["address"]:
+        return False
+    for topic, asked in zip(log["topics"], wanted["topics"], strict=False):
+        if asked is not None and topic not in (asked if isinstance(asked, list) else [asked]):
+            return False
+    return True
+
+
+class Shelf:
+    """The least store that a source can be pulled into: current records by key, and how often they changed."""
+
+    def __init__(self) -> None:
+        self.current: dict[type[Record], dict[tuple[Any, ...], Record]] = {}
+        self.cursors: dict[str, str] = {}
+        self.windows: list[tuple[int, int]] = []
+        self.versions = 0
+
+    def commit(self, batch: Batch) -> None:
+        """Take a step in."""
+        for kind, rows in batch.records.items():
+            shelf = self.current.setdefault(kind, {})
+            keys = {tuple(getattr(row, name) for name in kind.KEY) for row in rows}
+            assert len(keys) == len(rows), f"a natural key stands twice in one batch of {kind}"
+            for row in rows:
+                assert isinstance(row, kind)
+                key = tuple(getattr(row, name) for name in kind.KEY)
+                self.versions += shelf.get(key) != row
+                shelf[key] = row
+        self.windows += [(window.lower, window.upper) for window in batch.windows]
+        if batch.cursor is not None:
+            self.cursors[batch.stream] = batch.cursor
+
+    def rows(self, kind: type[Any]) -> list[Any]:
+        """The current records of a class."""
+        return list(self.current.get(kind, {}).values())
+
+    def records(self, kind: type[Record], *, as_of: datetime | None = None) -> pa.Table:
+        """The same as Arrow, as the real store gives them."""
+        rows = self.rows(kind)
+        columns = {
+            one.name: pa.array([getattr(row, one.name) for row in rows], type=_arrow_type(str(one.type)))
+            for one in fields(kind)
+        }
+        return pa.table(columns)
+
+
+def _arrow_type(annotation: str) -> pa.DataType:
+    base = annotation.split(" | ")[0]
+    types = {"Decimal": pa.decimal128(38, 18), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
+    return types.get(base, pa.timestamp("us", "UTC"))
+
+
+def settings(**changes: Any) -> EvmSettings:
+    """A configuration for the fake chain."""
+    base: dict[str, Any] = {
+        "chain_id": 31337,
+        "rpc_urls": ["http://node.invalid/v2/secret-key"],
+        "addresses": [*OURS, TREASURY],
+        "operators": [OPERATOR],
+        "assets": ["native"],
+        "tokens": [{"address": TOKEN, "symbol": "USDX", "decimals": 6}],
+        "backoff_ms": 1,
+    }
+    return EvmSettings.model_validate({**base, **changes})
+
+
+def source(node: FakeNode, **changes: Any) -> EvmSource:
+    """The connector on a fake node, without waiting."""
+    return EvmSource("chain", settings(**changes), transport=node.transport(), sleep=lambda _: None)
+
+
+def pull(node: FakeNode, shelf: Shelf, *, most_batches: int | None = None, **changes: Any) -> int:
+    """Pull once; with ``most_batches`` the process dies after that many commits."""
+    count = 0
+    for batch in source(node, **changes).pull("transfers", shelf.cursors.get("transfers"), NOW, shelf):
+        if most_batches is not None and count >= most_batches:
+            break
+        shelf.commit(batch)
+        count += 1
+    return count
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A transfer as the canonical chain holds it."""
+
+    movement_id: str
+    block_hash: str
+    block_number: int
+    sender: str
+    recipient: str
+    amount: Decimal
+
+
+def truth(node: FakeNode, ours: Sequence[str] = (*OURS, TREASURY), *, native: bool = True) -> set[Truth]:
+    """Every transfer of value to or from ours, by walking the canonical chain block by block."""
+    found: set[Truth] = set()
+    for block in node.blocks:
+        for log in block.logs():
+            sender, recipient = ("0x" + log["topics"][at][26:] for at in (1, 2))
+            units = int(log["data"], 16)
+            if log["address"] == TOKEN and units and {sender, recipient} & set(ours):
+                name = f"eip155:31337:{log['transactionHash']}:{int(log['logIndex'], 16)}"
+                amount = Decimal(units) / 10**6
+                found.add(Truth(name, block.hash, block.number, sender, recipient, amount))
+        for tx in block.txs if native else ():
+            if tx.value and tx.status and {tx.sender, tx.to} & set(ours):
+                name = f"eip155:31337:{tx.hash}:native"
+                amount = Decimal(tx.value) / 10**18
+                found.add(Truth(name, block.hash, block.number, tx.sender, str(tx.to), amount))
+    return found
+
+
+def seen(shelf: Shelf) -> set[Truth]:
+    """What the records say stands on the chain."""
+    return {
+        Truth(row.movement_id, row.block_hash, row.block_number, row.sender, row.recipient, row.amount)
+        for row in shelf.rows(TransferObservation)
+        if row.canonical and row.ignored_reason is None
+    }
+
+
+def assert_exact(shelf: Shelf, node: FakeNode, **how: Any) -> None:
+    """Observations are the chain's; each movement lives exactly while one of its observations does."""
+    on_chain = truth(node, **how)
+    assert seen(shelf) == on_chain
+    live = {one.movement_id: one for one in on_chain}
+    movements = {row.movement_id: row for row in shelf.rows(Movement)}
+    assert live.keys() <= movements.keys()
+    for name, row in movements.items():
+        if row.kind == "retraction":
+            lost = movements[name.removesuffix(":retraction")]
+            assert row.status == ("failed" if lost.movement_id in live else "succeeded")
+            # A transaction that came back may hold another transfer at the same index; the void one keeps its own.
+            assert row.status == "failed" or row.amount == lost.amount
+            assert row.payment_key == lost.payment_key
+        elif name in live:
+            assert (row.status, row.block_number, row.amount) == (
+                "seen",
+                live[name].block_number,
+                live[name].amount,
+            )
+        else:
+            assert row.status == "retracted"
+            assert movements[f"{name}:retraction"].status == "succeeded"
+
+
+def deposit(name: str, units: int = 1_000_000, *, to: str = OURS[0], sender: str = STRANGERS[0]) -> Tx:
+    """A customer's payment in tokens."""
+    return Tx(name, transfers=((TOKEN, sender, to, units),))
+
+
+def test_the_fake_chain_links() -> None:
+    """Blocks of the fake chain name their parents, and a lost branch stays known by hash alone."""
+    node = FakeNode()
+    node.mine(deposit("a"))
+    lost = node.blocks[-1]
+    node.drop(1)
+    node.mine()
+    assert node.blocks[1].parent == node.blocks[0].hash
+    assert lost.hash in node.known
+    assert lost not in node.blocks
+
+
+def test_a_first_pull_is_exact_and_a_second_adds_nothing() -> None:
+    """Pulling twice adds no version, and coverage is one window from the start to the head."""
+    node, shelf = FakeNode(), Shelf()
+    for number in range(40):
+        node.mine(*([deposit(f"d{number}", number + 1)] if number % 3 else []))
+    pull(node, shelf)
+    assert_exact(shelf, node)
+    versions = shelf.versions
+    pull(node, shelf)
+    assert shelf.versions == versions
+    assert (min(shelf.windows)[0], max(shelf.windows)[1]) == (0, node.head + 1)
+
+
+if __name__ == "__main__":
+    pytest.main([__file__])
