@@ -9,16 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from payhealth.domain.coverage import StreamState, holes, merge
 from payhealth.domain.errors import PayhealthError, SourceError
 from payhealth.domain.records import ChainMark, Entry, Handle, Link, Movement
 from payhealth.domain.results import CheckResult, Outcome
-from payhealth.domain.times import iso
+from payhealth.domain.times import EPOCH, iso
 from payhealth.outcomes import PullReport, ReconcileReport
 from payhealth.plugins import CheckContext, CheckPlugin
-from payhealth.ports import Batch, Clock, PullOutcome, Source, Store, StoreReader, StreamPlan, WriteCounts
+from payhealth.ports import (
+    Batch,
+    Clock,
+    PegSource,
+    PullOutcome,
+    Source,
+    Store,
+    StoreReader,
+    StreamPlan,
+    WriteCounts,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,6 +98,8 @@ def _pull_source(
 ) -> Iterator[PullOutcome]:
     failure = _refusal(source)
     for plan in source.streams():
+        if stop():
+            return
         if failure is None:
             outcome = _pull_stream(source, plan.stream, store, clock, progress=progress, stop=stop)
             if outcome.error is not None:
@@ -191,11 +204,11 @@ def reconcile(
         keep: write matches and breaks back, with their history.
     """
     from payhealth.matching.engine import reconcile as match
-    from payhealth.matching.prepare import from_store
+    from payhealth.matching.store_inputs import from_store
 
     types = (Movement, Entry, Link, ChainMark, Handle)
     tables = {kind: store.records(kind, as_of=as_of if history else None) for kind in types}
-    inputs = from_store(tables, ruleset, as_of=as_of, starts=_starts(sources))
+    inputs = from_store(tables, ruleset, starts=_starts(sources), rates=pegged(sources))
     outcome = match(inputs, ruleset, as_of=as_of)
     states, found = coverage(store, sources)
     changes = None
@@ -226,13 +239,28 @@ def _symbols(movements: pa.Table) -> dict[str, str]:
     return dict(zip(named["asset"].to_pylist(), named["symbol_min"].to_pylist(), strict=True))
 
 
+def pegged(sources: Sequence[Source]) -> pa.Table:
+    """One for one: stablecoins in the currency that they follow, as their sources say."""
+    import pyarrow as pa
+
+    pairs = [pair for source in sources if isinstance(source, PegSource) for pair in source.pegs().items()]
+    columns = {
+        "asset": pa.array([asset for asset, _ in pairs], pa.string()),
+        "quote": pa.array([quote for _, quote in pairs], pa.string()),
+        "price": pa.array([Decimal(1)] * len(pairs), pa.decimal128(38, 18)),
+        "valid_from": pa.array([EPOCH] * len(pairs), pa.timestamp("us", tz="UTC")),
+    }
+    return pa.table(columns)
+
+
 def _starts(sources: Sequence[Source]) -> dict[str, int]:
-    """From which moment (microseconds) each connector that is read by time reports payments."""
+    """From which moment (microseconds) each source of payments reports them; 0 for those read by block."""
     starts: dict[str, int] = {}
     for source in sources:
-        for plan in source.streams():
-            if plan.unit == "time_us":
-                starts[source.name] = max(starts.get(source.name, 0), plan.required_lower)
+        if source.kind.startswith(("ledger", "attribution")):
+            continue
+        timed = [plan.required_lower for plan in source.streams() if plan.unit == "time_us"]
+        starts[source.name] = max(timed, default=0)
     return starts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +79,14 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give connections back."""
+
+
+@runtime_checkable
+class PegSource(Protocol):
+    """A source whose assets include some that follow a currency one for one."""
+
+    def pegs(self) -> Mapping[str, str]:
+        """Asset -> the currency that it follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,19 @@ def _start(binaries: Path, folder: Path) -> _Server:
     data, log = folder / "data", folder / "log"
     options = {"cwd": "/", "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **identity}
     made = subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "payhealth", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
+        [
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            "payhealth",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        ],
         check=False,
         **options,
     )

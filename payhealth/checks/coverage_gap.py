@@ -62,7 +62,7 @@ def evaluate(data: CoverageData, thresholds: Mapping[str, Any], now: datetime) -
         thresholds=thresholds,
         inputs={"rejected": str(data.rejected)},
         not_seen="" if clean else "whatever happened in the parts that were not read or not understood",
-        next_step="" if clean else _next_step(outcome),
+        next_step="" if outcome is Outcome.PASS else _next_step(outcome),
     )
 
 
@@ -86,6 +86,8 @@ def _message(data: CoverageData, gaps: list[Hole]) -> str:
 
 
 def _next_step(outcome: Outcome) -> str:
+    if outcome is Outcome.NO_DATA:
+        return "configure a source under [connectors]"
     if outcome is Outcome.WARN:
         return "look at v_rejected for the objects and the reasons"
     return "run `payhealth pull`; it reads what is missing"

@@ -54,7 +54,7 @@ class CheckResult:
     unit: str = ""
     interval: tuple[float, float] | None = None
     baseline: str | None = None
-    thresholds: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    thresholds: Mapping[str, object] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
     examples: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)

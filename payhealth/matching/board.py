@@ -37,12 +37,12 @@ class Board:
     @property
     def movement_waits(self) -> Mask:
         """Movements not yet past their time to clear."""
-        return self.movements.clock_us + self.expectations.clear_us >= self.as_of_us
+        return self.movements.clock_us + self.expectations.clear_us > self.as_of_us
 
     @property
     def entry_waits(self) -> Mask:
         """Entries not yet past their time to clear."""
-        return self.entries.clock_us + self.entry_clear_us >= self.as_of_us
+        return self.entries.clock_us + self.entry_clear_us > self.as_of_us
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,22 +33,20 @@ class Cells:
         return pa.array(legs.assets, pa.string()).take(pa.array(self.asset[groups]))
 
 
-def first_cells(legs: Legs, left: Left, *, prefer_broken: bool) -> Cells:
+def first_cells(legs: Legs, left: Left, *, of_breaks: bool) -> Cells:
     """Choose the asset of each group: a paid one first, then that of the largest leg, then by name.
 
     Args:
-        prefer_broken: assets in which nothing is broken come last, so that a break never shows 0 for
-            an asset that is in order.
+        of_breaks: measure legs by what is broken of them, else by their residual.
     """
     groups, cells = left.groups, legs.cells
     group, asset = np.zeros(cells, dtype=np.int64), np.zeros(cells, dtype=np.int64)
     group[legs.cell], asset[legs.cell] = legs.group, legs.asset
-    off = legs.broken if prefer_broken else legs.residual
+    off = legs.broken if of_breaks else legs.residual
     largest = max_by(legs.cell, np.abs(off), cells, 0)
     paid = any_by(legs.cell, legs.moved, cells)
     magnitude = np.unique(largest, return_inverse=True)[1]
-    settled = (largest == 0) if prefer_broken else np.zeros(cells, dtype=bool)
-    order = np.lexsort((asset, -magnitude, ~paid, settled, group))
+    order = np.lexsort((asset, -magnitude, ~paid, group))
     starts = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0]) if cells else np.zeros(0, dtype=np.int64)
     chosen = order[starts]
     return Cells(

@@ -90,11 +90,15 @@ def expect(
     policy = policies_of(movements, ruleset, entries=False)
     chain = mask_of(pc.equal(movements.column("rail"), "chain"))
     cells = _reversal_cells(movements, kind, session)
+    unpriced = np.zeros(len(kind), dtype=bool)
+    if cells:
+        unpriced = _unpriced(movements, policy, ruleset, rates, units)
     for rows in cells:
         paying = rows[PAYING[kind[rows]]]
         if paying.size:
+            first = (paying[~unpriced[paying]] if not unpriced[paying].all() else paying)[0]
             undoing = rows[~PAYING[kind[rows]]]
-            policy[undoing], chain[undoing] = policy[paying[0]], chain[paying[0]]
+            policy[undoing], chain[undoing] = policy[first], chain[first]
     asset = _assets(movements, policy, ruleset)
     valued = _value(movements, policy, asset, ruleset, rates, units)
     paid, expected = SIGNS[kind] * valued.value, SIGNS[kind] * valued.credit
@@ -145,6 +149,14 @@ def _reversal_cells(movements: Side, kind: Index, session: Session) -> list[Inde
     return np.split(found["row_no"].to_numpy(), starts) if len(cells) else []
 
 
+def _unpriced(movements: Side, policy: Index, ruleset: Ruleset, rates: pa.Table | None, units: Units) -> Mask:
+    """Movements without a price under their own policy."""
+    asset, own = _assets(movements, policy, ruleset), movements.column("asset")
+    if not mask_of(pc.not_equal(own, asset)).any():
+        return np.zeros(len(policy), dtype=bool)
+    return value_of(to_ints(movements.table["amount"], units), own, asset, movements.at_us, rates, units)[1]
+
+
 def _numbers(column: pa.Array) -> Index:
     return np.asarray(column.dictionary_encode().indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
@@ -166,12 +178,12 @@ def _value(
     value, unpriced = amount, np.zeros(len(amount), dtype=bool)
     if foreign.any():
         value, unpriced = value_of(amount, own, asset, movements.at_us, rates, units)
-    credits = value.copy()
+    credited = value.copy()
     for number, each in enumerate(ruleset.policies):
         rows = np.flatnonzero(policy == number)
         if rows.size and not each.identity:
-            credits[rows] = _credits(value[rows], each, units)
-    return _Valued(amount, value, credits, unpriced)
+            credited[rows] = _credits(value[rows], each, units)
+    return _Valued(amount, value, credited, unpriced)
 
 
 def _credits(values: Ints, policy: Policy, units: Units) -> Ints:
@@ -183,23 +195,31 @@ def _credits(values: Ints, policy: Policy, units: Units) -> Ints:
 def _undo(
     rows: Index, assets: Index, valued: _Valued, out: _Undone, ruleset: Ruleset, policy: Index, units: Units
 ) -> None:
-    """What the reversals of one payment expect, cumulative, in total order."""
+    """What the reversals of one payment expect, cumulative, in total order.
+
+    Several payments of one reference and asset count together, those with a price alone.
+    """
     paying = rows[PAYING[out.kind[rows]]]
     undoing = rows[~PAYING[out.kind[rows]]]
-    paying = paying[assets[paying] == assets[undoing[0]]]
+    if not paying.size:
+        return
+    paying = paying[~valued.unpriced[paying] & (assets[paying] == assets[undoing[0]])]
+    if not paying.size:
+        out.unpriced[undoing] = True
+        return
     gross = sum(valued.amount[paying].tolist())
-    undone = sum((valued.amount[undoing] * -SIGNS[out.kind[undoing]]).tolist())
-    out.over_refunded[undoing] = bool(paying.size) and undone > gross
+    undone = np.cumsum(valued.amount[undoing] * -SIGNS[out.kind[undoing]])
+    out.over_refunded[undoing] = bool((undone > gross).any())
     if not gross:
         return
-    value, credits = sum(valued.value[paying].tolist()), sum(valued.credit[paying].tolist())
-    out.unpriced[undoing] = valued.unpriced[paying].any()
+    out.unpriced[undoing] = False
+    value, credited = sum(valued.value[paying].tolist()), sum(valued.credit[paying].tolist())
     first = ruleset.policies[policy[undoing[0]]]
     value_before = credit_before = cumulative = 0
     for row in undoing.tolist():
         cumulative -= int(SIGNS[out.kind[row]]) * int(valued.amount[row])
         value_now = _share(value, cumulative, gross, (1, Rounding.HALF_EVEN), units)
-        credit_now = _share(credits, cumulative, gross, (to_scaled(first.quantum), first.rounding), units)
+        credit_now = _share(credited, cumulative, gross, (to_scaled(first.quantum), first.rounding), units)
         out.paid[row], out.expected[row] = value_before - value_now, credit_before - credit_now
         value_before, credit_before = value_now, credit_now
 

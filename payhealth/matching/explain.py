@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from payhealth.domain.breaks import BreakReason
 from payhealth.domain.records import MovementKind
 from payhealth.matching.board import Board, Left
 from payhealth.matching.cells import Cells
-from payhealth.matching.exact import Index, Mask
+from payhealth.matching.exact import Index
 from payhealth.matching.facts import Facts
 from payhealth.matching.legs import LeftRows, Legs
 from payhealth.matching.near import NearMisses, moments, near_misses
@@ -24,6 +23,11 @@ _UNANSWERED = {
     MovementKind.REFUND: "refunded",
     MovementKind.DISPUTE: "disputed",
     MovementKind.RETRACTION: "lost to a reorg",
+}
+_AMOUNT_WORDS = {
+    BreakReason.DUPLICATE_CREDIT: "amount differs: the excess equals one or more of several equal entries",
+    BreakReason.DUPLICATE_PAYMENT: "amount differs: the lack equals one or more of several equal payments",
+    BreakReason.REVERSAL_NOT_RECREDITED: "amount differs: won back, or not refunded after all, and not credited again",
 }
 
 
@@ -110,13 +114,9 @@ def _lead(book: _Book, group: int, rows: Sequence[int], reason: BreakReason) -> 
     unanswered = _unanswered(book, group)
     if unanswered:
         return f"amount differs: {' and '.join(unanswered)} without a negative entry"
-    words = {
-        BreakReason.DUPLICATE_CREDIT: "amount differs: what is too much equals one or more of several equal entries",
-        BreakReason.DUPLICATE_PAYMENT: "amount differs: what is missing equals one or more of several equal payments",
-        BreakReason.CLAWED_BACK_NOT_REFUNDED: f"amount differs: taken back without a refund by {_named(book, rows)}",
-        BreakReason.REVERSAL_NOT_RECREDITED: "amount differs: won back or not refunded after all, and not credited again",
-    }
-    return words.get(reason, "amount differs")
+    if reason is BreakReason.CLAWED_BACK_NOT_REFUNDED:
+        return f"amount differs: taken back without a refund by {_named(book, rows)}"
+    return _AMOUNT_WORDS.get(reason, "amount differs")
 
 
 def _named(book: _Book, rows: Sequence[int]) -> str:
@@ -199,9 +199,8 @@ def _near(book: _Book, place: int) -> list[str]:
     if other >= 0:
         gap = abs(_value(book, place) - _value(book, other))
         asset = int(book.legs.asset[book.rows.leg[place]])
-        parts.append(
-            f"{_other(book, other)}, {_apart(book, place, other)}, would match under tolerance {book.money(gap, asset)}"
-        )
+        where = f"{_other(book, other)}, {_apart(book, place, other)}"
+        parts.append(f"{where}, would match under tolerance {book.money(gap, asset)}")
     return parts
 
 

@@ -17,7 +17,7 @@ from payhealth.matching.board import Board, Left
 from payhealth.matching.exact import Index, Ints, Mask, any_by, sum_by
 from payhealth.matching.expectations import KINDS, PAYING, UNDOES
 from payhealth.matching.legs import LeftRows, Legs
-from payhealth.matching.undoing import Undo, hold_against
+from payhealth.matching.undoing import Claim, Held, hold_against
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Facts:
         group: number of the cell's group.
         broken: B, summed over the accounts.
         cancels: what is owed on one account stands on another.
+        torn: what is broken cancels over the accounts of every asset of the group, each of them paid in.
         has_movements: the group has movements, in any asset; ``has_entries`` likewise.
-        payments: what its payments expect.
-        credits: its positive entries.
+        credited: its positive entries.
         undone: what its reversals take back.
         clawed: the magnitude of its negative entries.
         unanswered: reversals past their time to clear without their negative entry, by kind.
@@ -44,11 +44,11 @@ class Facts:
     group: Index
     broken: Ints
     cancels: Mask
+    torn: Mask
     has_movements: Mask
     has_entries: Mask
     has_payments: Mask
-    payments: Ints
-    credits: Ints
+    credited: Ints
     undone: Ints
     clawed: Ints
     unanswered: Mapping[MovementKind, Ints]
@@ -119,23 +119,21 @@ def facts_of(board: Board, left: Left, rows: LeftRows, legs: Legs, broken: Mask)
     group, asset = np.zeros(legs.cells, dtype=np.int64), np.zeros(legs.cells, dtype=np.int64)
     group[legs.cell], asset[legs.cell] = legs.group, legs.asset
     total = sum_by(legs.cell, legs.broken, legs.cells)
-    payments, credits = every.total(every.paying), -every.total(every.positive)
     unanswered, again = _reversals(every, broken[group])
-    covered = np.maximum(credits - payments, 0)
     unpaid, other = _unpaid_assets(every, group, asset, legs.assets)
     return Facts(
         group=group,
         broken=total,
-        cancels=_cancels(legs, total),
+        cancels=_cancels(legs),
+        torn=~any_by(group, (total != 0) | unpaid, left.groups)[group],
         has_movements=any_by(left.group, ~left.entry, left.groups)[group],
         has_entries=any_by(left.group, left.entry, left.groups)[group],
         has_payments=any_by(every.cell, every.paying, legs.cells),
-        payments=payments,
-        credits=credits,
+        credited=-every.total(every.positive),
         undone=-every.total(~left.entry & UNDOES[kind]),
         clawed=every.total(every.negative),
         unanswered=unanswered,
-        again=np.maximum(again - covered, 0),
+        again=again,
         unpaid_asset=unpaid,
         other_chain=other,
         equal_credits=_several_equal(every, every.positive, -rows.due, -total),
@@ -143,23 +141,23 @@ def facts_of(board: Board, left: Left, rows: LeftRows, legs: Legs, broken: Mask)
     )
 
 
-def _cancels(legs: Legs, total: Ints) -> Mask:
-    """Residuals on several accounts whose sum is zero, with something broken among them."""
+def _cancels(legs: Legs) -> Mask:
+    """Residuals on several accounts whose sum is zero."""
     residual = sum_by(legs.cell, legs.residual, legs.cells)
-    any_broken = any_by(legs.cell, legs.broken != 0, legs.cells)
-    return np.asarray(any_broken & ((residual == 0) | (total == 0)), dtype=bool)
+    return np.asarray(any_by(legs.cell, legs.residual != 0, legs.cells) & (residual == 0), dtype=bool)
 
 
 def _several_equal(every: _Rows, chosen: Mask, amounts: Ints, target: Ints) -> Mask:
-    """Whether the target is one or more of several equal amounts of the cell."""
+    """Whether the target is one or more of several equal rows of the cell (all of them too)."""
     rows = np.flatnonzero(chosen & (amounts > 0) & (target[every.cell] > 0))
     found = np.zeros(every.cells, dtype=bool)
     if not rows.size:
         return found
-    cell, amount = every.cell[rows], amounts[rows]
-    order = np.lexsort((amount, cell))
-    cell, amount = cell[order], amount[order]
-    starts = np.flatnonzero(np.r_[True, (cell[1:] != cell[:-1]) | (amount[1:] != amount[:-1])])
+    cell, amount, paid = every.cell[rows], amounts[rows], every.rows.paid[rows]
+    order = np.lexsort((paid, amount, cell))
+    cell, amount, paid = cell[order], amount[order], paid[order]
+    changes = (cell[1:] != cell[:-1]) | (amount[1:] != amount[:-1]) | (paid[1:] != paid[:-1])
+    starts = np.flatnonzero(np.r_[True, changes])
     counts = np.diff(np.r_[starts, len(cell)])
     cell, amount = cell[starts], amount[starts]
     times, rest = target[cell] // amount, target[cell] % amount
@@ -188,34 +186,35 @@ def _differs_in_chain(here: str, there: str) -> bool:
 
 
 def _reversals(every: _Rows, broken_cell: Mask) -> tuple[dict[MovementKind, Ints], Ints]:
-    """Hold the reversals of each broken cell against its negative entries."""
+    """Hold the movements of each broken cell that something was undone in against its entries."""
     units = every.board.units
     unanswered = {kind: units.zeros(every.cells) for kind in KINDS if kind in UNDOING}
     again = units.zeros(every.cells)
     reversing = ~every.left.entry & ~PAYING[every.kind]
     wanted = any_by(every.cell, reversing, every.cells) & broken_cell
-    rows = np.flatnonzero((reversing | every.negative) & wanted[every.cell])
+    rows = np.flatnonzero(wanted[every.cell])
     rows = rows[np.argsort(every.cell[rows], kind="stable")]
     starts = np.flatnonzero(np.diff(every.cell[rows])) + 1
     for part in np.split(rows, starts) if rows.size else []:
-        undos, redos, clawed = _split(every, part)
-        found, given = hold_against(undos, redos, clawed)
+        held = _held(every, part)
         cell = every.cell[part[0]]
-        again[cell] = given
-        for kind, amount in found.items():
+        again[cell] = held.again
+        for kind, amount in held.unanswered.items():
             unanswered[kind][cell] = amount
     return unanswered, again
 
 
-def _split(every: _Rows, part: Index) -> tuple[list[Undo], list[Undo], list[int]]:
-    undos: list[Undo] = []
-    redos: list[Undo] = []
+def _held(every: _Rows, part: Index) -> Held:
+    """One cell's movements against its entries; rows of each side are in order of time."""
+    claims: list[Claim] = []
     clawed: list[int] = []
+    credited: list[int] = []
     for row in part.tolist():
         due = int(every.rows.due[row])
-        if every.left.entry[row]:
+        if not every.left.entry[row]:
+            claims.append(Claim(KINDS[every.kind[row]], abs(due), bool(every.rows.waits[row])))
+        elif due > 0:
             clawed.append(due)
-            continue
-        undo = Undo(KINDS[every.kind[row]], abs(due), bool(every.rows.waits[row]))
-        (undos if UNDOES[every.kind[row]] else redos).append(undo)
-    return undos, redos, clawed
+        else:
+            credited.append(-due)
+    return hold_against(claims, clawed, credited)

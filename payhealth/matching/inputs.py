@@ -80,9 +80,9 @@ class MatchInputs:
     """Everything a run decides from.
 
     Args:
-        movements: columns of ``MOVEMENTS``. ``amount`` is unsigned, ``reference`` the payment key, ``group_key``
-            what rows are gathered by where that is not the reference itself, ``clock_at`` the start of the
-            time to clear, ``open_why`` the reason why a row is not judged, null where it is.
+        movements: columns of ``MOVEMENTS``. ``amount`` is unsigned, ``reference`` the payment key,
+            ``group_key`` what rows are gathered by where that is not the reference itself, ``clock_at`` the
+            start of the time to clear, ``open_why`` the reason why a row is not judged, null where it is.
         entries: columns of ``ENTRIES``; ``amount`` is signed.
         rates: columns of ``RATES``: what one unit of an asset costs in another, from a moment on.
         notes: counts of the preparation, shown in the summary.

@@ -148,14 +148,15 @@ def _in_flight(residual: Ints, waiting: Ints) -> Ints:
 def judge(board: Board, left: Left, legs: Legs, rule: Rule) -> Verdict:
     """Decide each group: a match, waiting, or a break.
 
-    A group with rows on one side only has no tolerance: nothing stands against its rows.
+    Tolerance is for the whole residual of groups with rows on both sides: on one side nothing stands
+    against the rows, and a part that is broken while another is in flight is a break however small.
     """
     has_movement = any_by(left.group, ~left.entry, left.groups)
     two_sided = has_movement & any_by(left.group, left.entry, left.groups)
     limit = _limits(board, legs, rule)
     limit[~two_sided[legs.group]] = 0
     matched = all_by(legs.group, np.abs(legs.residual) <= limit, left.groups)
-    quiet = all_by(legs.group, np.abs(legs.broken) <= limit, left.groups)
+    quiet = all_by(legs.group, legs.broken == 0, left.groups)
     return Verdict(matched, quiet & ~matched, ~quiet & ~matched, two_sided)
 
 

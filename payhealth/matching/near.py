@@ -85,7 +85,7 @@ def _lowered(board: Board, left: Left) -> tuple[Index, Mask]:
 
 
 def _nearest(rank: Index, bucket: Index, position: Index, entry: Mask, reach: int) -> Index:
-    """For each row the nearest row of the other side in its bucket, the earlier one of two at equal distance."""
+    """For each row the nearest row of the other side in its bucket; of two at equal distance the earlier."""
     order = np.lexsort((rank, position, bucket))
     best = np.full(len(rank), -1, dtype=np.int64)
     gap = np.full(len(rank), reach, dtype=np.int64)

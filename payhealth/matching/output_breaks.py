@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from payhealth.domain.breaks import BreakFlag
+from payhealth.domain.breaks import BreakFlag, BreakReason
 from payhealth.matching.board import Board, Left
-from payhealth.matching.cells import Cells, first_cells
+from payhealth.matching.cells import first_cells
 from payhealth.matching.columns import chosen_texts, hashed, lists, one
 from payhealth.matching.exact import Index, Mask, any_by, max_by, min_by, to_decimals
 from payhealth.matching.explain import explanations
 from payhealth.matching.facts import Facts, facts_of
-from payhealth.matching.flags import GroupFlags
+from payhealth.matching.flags import Flags
 from payhealth.matching.inputs import BREAKS, LEG, MOMENT, OPEN
 from payhealth.matching.legs import LeftRows, Legs, Verdict
 from payhealth.matching.queries import Session
@@ -46,14 +46,14 @@ def breaks_of(
     rows: LeftRows,
     legs: Legs,
     verdict: Verdict,
-    flags: GroupFlags,
+    flags: Flags,
     rules: Sequence[ReasonRule],
     session: Session,
 ) -> BreakRows:
     """Name the broken groups, explain them and put them into a table."""
     facts = facts_of(board, left, rows, legs, verdict.broken)
     named = name_groups(_only(facts, verdict.broken), left.groups, rules)
-    cells = first_cells(legs, left, prefer_broken=True)
+    cells = first_cells(legs, left, of_breaks=True)
     groups = np.flatnonzero(verdict.broken)
     ids = hashed(_break_texts(board, left, groups), "b", session)
     at_us = max_by(left.group, _moments(board, left), left.groups, np.iinfo(np.int64).min)[groups]
@@ -69,7 +69,7 @@ def breaks_of(
     columns = {
         "break_id": ids.take(pa.array(order)),
         "primary_reason": primary,
-        "reasons": _reasons(named, rules, facts, cells, flags, groups, primary),
+        "reasons": _reasons(named, rules, facts, flags, groups, primary),
         "movement_ids": movement_ids,
         "entry_ids": entry_ids,
         "amount": to_decimals(cells.broken[groups], board.units),
@@ -131,26 +131,22 @@ def _reasons(
     named: Named,
     rules: Sequence[ReasonRule],
     facts: Facts,
-    cells: Cells,
-    flags: GroupFlags,
+    flags: Flags,
     groups: Index,
     primary: pa.Array,
 ) -> pa.Array:
-    size = len(flags.late)
-    other_chain = any_by(facts.group, facts.other_chain, size)
-    dust = cells.at_risk < flags.dust_limit
+    said = flags.of(groups)
+    uncredited = [
+        named.applies[number]
+        for number, rule in enumerate(rules)
+        if rule.reason is BreakReason.PAID_NOT_CREDITED
+    ]
+    said[BreakFlag.UNKNOWN_SENDER] &= np.any([mask[groups] for mask in uncredited], axis=0)
+    other_chain = any_by(facts.group, facts.other_chain, len(flags.late))[groups]
     columns: list[tuple[pa.Array, Mask | None]] = [(primary, None)]
     for number, rule in enumerate(rules):
         columns.append((one(rule.reason), (named.applies[number] & (named.primary != number))[groups]))
-    for flag, mask in (
-        (BreakFlag.WRONG_CHAIN, other_chain),
-        (BreakFlag.LATE, flags.late),
-        (BreakFlag.CREDITED_BEFORE_FINAL, flags.before_final),
-        (BreakFlag.DUST, dust),
-        (BreakFlag.UNKNOWN_SENDER, flags.unknown_sender),
-        (BreakFlag.OVER_REFUNDED, flags.over_refunded),
-    ):
-        columns.append((one(flag), mask[groups]))
+    columns += [(one(flag), mask) for flag, mask in {BreakFlag.WRONG_CHAIN: other_chain, **said}.items()]
     return chosen_texts(columns, len(groups))
 
 

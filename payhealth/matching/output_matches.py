@@ -13,7 +13,7 @@ from payhealth.matching.board import Board, Left, Pairs
 from payhealth.matching.cells import Cells, first_cells
 from payhealth.matching.columns import chosen_texts, hashed, lists, one, tagged
 from payhealth.matching.exact import Index, Ints, to_decimals
-from payhealth.matching.flags import GroupFlags, pair_flags
+from payhealth.matching.flags import Flags, pair_flags
 from payhealth.matching.inputs import MATCHES
 from payhealth.matching.legs import Legs, Verdict
 from payhealth.matching.policy import SECOND_US, PassName
@@ -47,7 +47,7 @@ class MatchRows:
 
 
 def matches_of(
-    board: Board, pairs: Pairs, left: Left, legs: Legs, verdict: Verdict, flags: GroupFlags, session: Session
+    board: Board, pairs: Pairs, left: Left, legs: Legs, verdict: Verdict, flags: Flags, session: Session
 ) -> MatchRows:
     """Put the matches into a table."""
     groups, direct = np.flatnonzero(verdict.matched), len(pairs.movement)
@@ -62,7 +62,7 @@ def matches_of(
     size = direct + len(groups)
     movement_ids = board.movements.column("id").take(pa.array(movement))
     entry_ids = board.entries.column("id").take(pa.array(entry))
-    cells = first_cells(legs, left, prefer_broken=False)
+    cells = first_cells(legs, left, of_breaks=False)
     residual = np.concatenate([board.units.zeros(direct), cells.residual[groups]])
     columns = {
         "match_id": _names(movement_ids, movement_owner, entry_ids, entry_owner, size, session),
@@ -96,7 +96,7 @@ def _names(
 
 
 def _reasons(
-    board: Board, pairs: Pairs, cells: Cells, groups: Index, verdict: Verdict, flags: GroupFlags
+    board: Board, pairs: Pairs, cells: Cells, groups: Index, verdict: Verdict, flags: Flags
 ) -> pa.ChunkedArray:
     return pa.chunked_array(
         [_pair_reasons(board, pairs), _group_reasons(board, cells, groups, verdict, flags)],
@@ -105,36 +105,23 @@ def _reasons(
 
 
 def _pair_reasons(board: Board, pairs: Pairs) -> pa.Array:
-    flags, size = pair_flags(board, pairs), len(pairs.movement)
     apart_us = np.abs(board.entries.at_us[pairs.entry] - board.movements.clock_us[pairs.movement])
     apart = pc.binary_join_element_wise(pc.cast(pa.array(apart_us // SECOND_US), pa.string()), "s apart", " ")
-    return chosen_texts(
-        [
-            (one("reference equal"), None),
-            (apart, None),
-            (one(BreakFlag.LATE), flags.late),
-            (one(BreakFlag.CREDITED_BEFORE_FINAL), flags.before_final),
-            (one(BreakFlag.OVER_REFUNDED), flags.over_refunded),
-        ],
-        size,
-    )
+    every = np.arange(len(pairs.movement))
+    flags = [(one(flag), mask) for flag, mask in pair_flags(board, pairs).of(every).items()]
+    return chosen_texts([(one("reference equal"), None), (apart, None), *flags], len(every))
 
 
-def _group_reasons(
-    board: Board, cells: Cells, groups: Index, verdict: Verdict, flags: GroupFlags
-) -> pa.Array:
+def _group_reasons(board: Board, cells: Cells, groups: Index, verdict: Verdict, flags: Flags) -> pa.Array:
     residual = cells.residual[groups]
     two_sided = verdict.two_sided[groups]
-    dust = (residual != 0) & (np.abs(residual) < flags.dust_limit[groups])
+    said = {flag: mask for flag, mask in flags.of(groups).items() if flag is not BreakFlag.UNKNOWN_SENDER}
     return chosen_texts(
         [
             (one("reference equal"), two_sided),
             (one("its legs cancel, no counterpart is owed"), ~two_sided),
             (_amounts(board, cells, groups, residual), residual != 0),
-            (one(BreakFlag.LATE), flags.late[groups]),
-            (one(BreakFlag.CREDITED_BEFORE_FINAL), flags.before_final[groups]),
-            (one(BreakFlag.DUST), dust),
-            (one(BreakFlag.OVER_REFUNDED), flags.over_refunded[groups]),
+            *((one(flag), mask) for flag, mask in said.items()),
         ],
         len(groups),
     )

@@ -17,7 +17,7 @@ from payhealth.matching.exact import Index, Mask, any_by
 from payhealth.matching.facts import Facts
 
 Applies = Callable[[Facts, Mask], Mask]
-"""Given the facts and which cells' groups an earlier rule named, which cells the reason applies to."""
+"""Given the facts and which cells an earlier rule named, which cells the reason applies to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ def paid_not_credited(facts: Facts, _: Mask) -> Mask:
 
 def credited_not_paid(facts: Facts, _: Mask) -> Mask:
     """Positive entries without any movement."""
-    return ~facts.has_movements & (facts.credits > 0) & (facts.broken < 0)
+    return ~facts.has_movements & (facts.credited > 0) & (facts.broken < 0)
 
 
 def wrong_account(facts: Facts, _: Mask) -> Mask:
-    """What is missing on one account stands on another."""
-    return facts.cancels
+    """What is missing on one account stands on another, also where a part of it is still in flight."""
+    return facts.cancels | facts.torn
 
 
 def wrong_asset(facts: Facts, _: Mask) -> Mask:
@@ -57,8 +57,7 @@ def _not_clawed_back(kind: MovementKind) -> Applies:
 
 def duplicate_credit(facts: Facts, _: Mask) -> Mask:
     """Credited once more, or several times more, by an equal entry."""
-    answered = facts.all_unanswered == 0
-    return facts.has_movements & (facts.broken < 0) & answered & facts.equal_credits
+    return np.asarray((facts.broken < 0) & facts.equal_credits, dtype=bool)
 
 
 def amount_over(facts: Facts, named: Mask) -> Mask:
@@ -70,18 +69,17 @@ def amount_over(facts: Facts, named: Mask) -> Mask:
 
 def duplicate_payment(facts: Facts, _: Mask) -> Mask:
     """Paid once more, or several times more, by an equal payment."""
-    short = facts.payments > facts.credits
-    return facts.has_entries & (facts.broken > 0) & short & facts.equal_payments
+    return np.asarray((facts.broken > 0) & facts.equal_payments, dtype=bool)
 
 
 def clawed_back_not_refunded(facts: Facts, _: Mask) -> Mask:
     """Entries take back more than movements do."""
-    return (facts.broken > 0) & (facts.clawed > facts.undone)
+    return np.asarray((facts.broken > 0) & (facts.clawed > facts.undone), dtype=bool)
 
 
 def reversal_not_recredited(facts: Facts, _: Mask) -> Mask:
     """A won dispute or a failed refund whose credit was not given again."""
-    return (facts.broken > 0) & (facts.again > 0)
+    return np.asarray((facts.broken > 0) & (facts.again > 0), dtype=bool)
 
 
 def amount_under(facts: Facts, named: Mask) -> Mask:
@@ -129,10 +127,13 @@ def name_groups(facts: Facts, groups: int, rules: Sequence[ReasonRule]) -> Named
         raise ValueError("at least one reason rule is needed")
     primary = np.full(groups, len(rules) - 1, dtype=np.int64)
     named = np.zeros(groups, dtype=bool)
+    named_cells = np.zeros(len(facts.group), dtype=bool)
     applies: list[Mask] = []
     for number, rule in enumerate(rules):
-        hit = any_by(facts.group, rule.applies(facts, named[facts.group]), groups)
+        cells = rule.applies(facts, named_cells)
+        hit = any_by(facts.group, cells, groups)
         primary[hit & ~named] = number
         named |= hit
+        named_cells |= cells
         applies.append(hit)
     return Named(primary, tuple(applies))

@@ -108,7 +108,7 @@ def _conserve(inputs: MatchInputs, outputs: Outputs, session: Session) -> None:
         ).to_pylist()
         if before != after:
             raise InvariantError(
-                f"{before[0]['ids']} {side} ids came in and {after[0]['ids']} went out, or some were changed on the way"
+                f"{before[0]['ids']} {side} ids came in, {after[0]['ids']} went out, or some were changed"
             )
 
 

@@ -56,7 +56,7 @@ def content_table(spec: Spec, rows: Sequence[Record] | pa.Table) -> pa.Table:
 def _known_columns(spec: Spec, names: Sequence[str]) -> None:
     unknown = set(names) - {column.name for column in spec.columns}
     if unknown:
-        raise InputError(f"{spec.name} has no column {sorted(unknown)[0]!r}")
+        raise InputError(f"{spec.name} has no column {min(unknown)!r}")
 
 
 def _from_table(spec: Spec, column: Column, table: pa.Table) -> pa.Array:

@@ -25,10 +25,12 @@ def scaled(value: Any) -> int:
         AmountError: a float, or text that is no plain decimal of at most 18 places.
     """
     if isinstance(value, int):
-        return value * UNIT
+        whole: int = value * UNIT
+        return whole
     if isinstance(value, str):
         if _KEY.fullmatch(value):
-            return to_scaled(from_ordered_key(value))
+            units: int = to_scaled(from_ordered_key(value))
+            return units
         found = _PLAIN.fullmatch(value)
         if found and (found[2] or found[3]):
             magnitude = int((found[2] or "0") + (found[3] or "").ljust(SCALE, "0"))

@@ -129,7 +129,7 @@ def _result_row(result: CheckResult) -> dict[str, Any]:
         "interval_lower": lower,
         "interval_upper": upper,
         "baseline": result.baseline,
-        "thresholds": json_text({name: dict(keys) for name, keys in result.thresholds.items()}),
+        "thresholds": json_text(dict(result.thresholds)),
         "segments": json_text(segments),
         "examples": json_text(list(result.examples)),
         "inputs": json_text(dict(result.inputs)),

@@ -17,8 +17,8 @@ from payhealth.domain.times import utc
 from payhealth.store.bulk import bulk_for, quoted
 from payhealth.store.runs import JSON_COLUMNS
 from payhealth.store.spec import Spec
-from payhealth.store.tables import table
 from payhealth.store.sqltypes import moment_text
+from payhealth.store.tables import table
 
 
 def records(connection: Connection, spec: Spec, as_of: datetime | None) -> pa.Table:
@@ -35,7 +35,8 @@ def records(connection: Connection, spec: Spec, as_of: datetime | None) -> pa.Ta
     effective = f' AND v."{spec.effective}" <= :as_of' if spec.effective else ""
     sql = (
         f'SELECT {quoted([column.name for column in columns], "v.")} FROM "{spec.version}" AS v LEFT JOIN '
-        f'(SELECT previous_seq FROM "{spec.version}" WHERE previous_seq IS NOT NULL AND recorded_at <= :as_of) '
+        f'(SELECT previous_seq FROM "{spec.version}" '
+        "WHERE previous_seq IS NOT NULL AND recorded_at <= :as_of) "
         "AS n ON n.previous_seq = v.change_seq "
         f"WHERE n.previous_seq IS NULL AND v.recorded_at <= :as_of{effective}"
     )
@@ -112,8 +113,12 @@ def current(connection: Connection, spec: Spec, states: Sequence[str] | None) ->
 
 
 def decoded(connection: Connection, query: Any) -> list[dict[str, Any]]:
-    """Rows as dictionaries with their JSON columns read."""
+    """Rows as dictionaries with their JSON columns read, without the link that only the store follows."""
     return [
-        {name: orjson.loads(value) if name in JSON_COLUMNS else value for name, value in row.items()}
+        {
+            name: orjson.loads(value) if name in JSON_COLUMNS else value
+            for name, value in row.items()
+            if name != "previous_seq"
+        }
         for row in connection.execute(query).mappings()
     ]

@@ -37,12 +37,14 @@ class BreakState(StrEnum):
 
 def json_text(value: Any) -> str:
     """JSON with sorted keys and amounts as canonical text."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS).decode()
+    return orjson.dumps(value, default=_encoded, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _plain(value: Any) -> str:
+def _encoded(value: Any) -> Any:
     if isinstance(value, Decimal):
         return plain(value)
+    if isinstance(value, Mapping):
+        return dict(value)
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
@@ -186,7 +188,7 @@ def _save_run_time(connection: Connection, ran_at: datetime) -> None:
 
 
 def last_statement(connection: Connection) -> dict[str, Any] | None:
-    """The newest statement: ``ran_at`` of the newest run, ``since`` of the first with these rows, ``rows``."""
+    """The newest statement: its ``rows``, ``since`` which run it is so, and ``ran_at`` of the newest run."""
     sql = text("SELECT change_seq FROM statement_version ORDER BY change_seq DESC LIMIT 1")
     newest = connection.execute(sql).scalar_one_or_none()
     if newest is None:

@@ -52,7 +52,7 @@ def upgrade(url: str) -> str:
     """Create the tables or bring them up to this version, in one transaction.
 
     Returns:
-        The revision before, empty for a database without tables of ours.
+        What was done, one line to show.
 
     Raises:
         StoreVersionError: the store is newer than this code.
@@ -62,9 +62,13 @@ def upgrade(url: str) -> str:
     engine = connect(parsed)
     try:
         with translated(parsed, "upgrade the store"):
-            return _upgrade(engine, parsed)
+            before = _upgrade(engine, parsed)
     finally:
         engine.dispose()
+    if before == HEAD:
+        return f"the store {shown(parsed)} is at revision {HEAD} already"
+    done = f"upgraded from revision {before}" if before else "created"
+    return f"the store {shown(parsed)} is {done}, now at revision {HEAD}"
 
 
 def _require_this_version(engine: Engine, url: URL) -> None:

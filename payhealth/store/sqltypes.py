@@ -65,7 +65,7 @@ class UtcMoment(TypeDecorator[datetime]):
             return None
         return moment_text(value) if dialect.name == "sqlite" else utc(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy calls it so
         """The moment in UTC."""
         if value is None:
             return None

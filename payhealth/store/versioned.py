@@ -21,8 +21,8 @@ from payhealth.store import arrow
 from payhealth.store.bulk import Bulk, bulk_for, quoted
 from payhealth.store.engine import writing
 from payhealth.store.spec import BOOKKEEPING, Column, Kind, Spec
-from payhealth.store.tables import table
 from payhealth.store.sqltypes import SQL_TYPES
+from payhealth.store.tables import table
 
 if TYPE_CHECKING:
     from payhealth.ports import Clock
@@ -246,11 +246,11 @@ def projection_differences(connection: Connection, spec: Spec) -> list[dict[str,
         f'(SELECT max(change_seq) FROM "{spec.version}" GROUP BY {quoted(spec.key)})'
     )
     current = f'SELECT {names} FROM "{spec.current}"'
-    differences = []
+    differences: list[dict[str, Any]] = []
     for where, left, right in (("history", latest, current), ("current", current, latest)):
         sql = f"SELECT {quoted(spec.key)} FROM ({left} EXCEPT {right}) AS d"
-        for row in connection.exec_driver_sql(sql).mappings():
-            differences.append({"table": spec.name, "only_in": where, "key": dict(row)})
+        keys = connection.exec_driver_sql(sql).mappings().all()
+        differences += [{"table": spec.name, "only_in": where, "key": dict(key)} for key in keys]
     return differences
 
 

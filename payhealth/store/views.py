@@ -34,6 +34,7 @@ VIEWS = (
     "v_funnel",
     "v_coverage",
     "v_pulls",
+    "v_runs",
     "v_check_results",
 )
 """In the order in which they can be created: a view stands behind those that it reads."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Protocol
@@ -20,16 +21,24 @@ class Outcome(Protocol):
     """What can be written: Arrow tables with the file contract's schemas, and a summary for JSON."""
 
     @property
-    def matches(self) -> pa.Table: ...
+    def matches(self) -> pa.Table:
+        """Confirmed and proposed groups."""
+        ...
 
     @property
-    def breaks(self) -> pa.Table: ...
+    def breaks(self) -> pa.Table:
+        """Residuals past their time to clear."""
+        ...
 
     @property
-    def open(self) -> pa.Table: ...
+    def open(self) -> pa.Table:
+        """Rows that stand beside the statement or are in flight."""
+        ...
 
     @property
-    def summary(self) -> Any: ...
+    def summary(self) -> Any:
+        """Counts and the statement."""
+        ...
 
 
 def empty_rejected() -> pa.Table:
@@ -45,8 +54,8 @@ def rejected_table(*tables: TableIn) -> pa.Table:
 def write_outputs(out: Path, outcome: Outcome, rejected: pa.Table) -> None:
     """Write matches, breaks, open and rejected rows as Parquet, and the summary as JSON.
 
-    Everything is written beside the folder first and moved in when whole, the summary last, so that a
-    full disk or an interruption leaves nothing half-written.
+    Everything is written into a hidden folder first and moved in when whole, so that a full disk or an
+    interruption leaves what was there before, or nothing.
 
     Raises:
         InputError: the folder cannot be written.
@@ -59,21 +68,57 @@ def write_outputs(out: Path, outcome: Outcome, rejected: pa.Table) -> None:
         "summary.json": lambda path: _write_json(path, outcome.summary),
     }
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        made = _make(out)
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}") from error
+        raise _refused(out, error) from error
+    partial: Path | None = None
     try:
+        # Inside the folder, for it may be a mount of its own: only there is a move but a new name.
+        partial = Path(mkdtemp(prefix=".payhealth-", dir=out))
         for name, write in writers.items():
             write(partial / name)
-        out.mkdir(exist_ok=True)
-        for name in writers:
-            (partial / name).replace(out / name)
+        _move_in(partial, out, list(writers))
+        made = []
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}") from error
+        raise _refused(out, error) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _make(out: Path) -> list[Path]:
+    """Make the folder and those above it; gives those that were not there, the innermost first."""
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _refused(out: Path, error: OSError) -> InputError:
+    return InputError(f"{out} cannot be written: {error.strerror or error}")
+
+
+def _move_in(partial: Path, out: Path, names: Sequence[str]) -> None:
+    """Put the new files in the old ones' places; where that is interrupted the old ones come back."""
+    old = partial / "old"
+    old.mkdir()
+    try:
+        for name in names:
+            if (out / name).exists():
+                (out / name).replace(old / name)
+        for name in names:
+            (partial / name).replace(out / name)
+    except BaseException:
+        for name in names:
+            if (old / name).exists():
+                (old / name).replace(out / name)
+            elif not (partial / name).exists():
+                (out / name).unlink(missing_ok=True)
+        raise
 
 
 def _write_json(path: Path, summary: Any) -> None:
-    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
+from payhealth.domain.errors import InputError
 from payhealth.domain.records import EXPECTING, EntryKind
 
 MONEY = pa.decimal128(38, 18)
 MOMENT = pa.timestamp("us", tz="UTC")
+MAX_SHOWN = 400
+"""How much of a header an error shows."""
 
 REJECTED = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("row", pa.string())]
@@ -80,22 +85,71 @@ class TableIn:
     rejected: pa.Table
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands: its first physical line and its raw text; equal texts are identical rows."""
+
+    line: int
+    raw: str
+
+
+class Where(Protocol):
+    """Finds rows again, by their ordinal inside a chunk; asked only about bad and repeated ones."""
+
+    def __call__(self, ordinals: Sequence[int]) -> list[Place]:
+        """The places of some rows, in the order asked for."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
-    """A table before validation: every value as text, null where there was none.
+class Chunk:
+    """Some rows of a side before validation.
+
+    Args:
+        count: how many rows.
+        columns: known columns, each of texts or of what its column holds; a missing one is all nulls.
+        where: finds rows again, while they are being validated.
+        again: finds them after that, when only repeated ids are looked at; may read the source anew.
+        rejected: rows that could not even be split into fields.
+    """
+
+    count: int
+    columns: Mapping[str, pa.Array]
+    where: Where
+    again: Where
+    rejected: tuple[tuple[Place, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a side is read from.
 
     Args:
         file: the file's base name, or a word for a table in memory.
-        table: one string column per column of the source, extra ones included.
-        lines: each row's first physical line, 1-based; None where ``content`` has to be asked for it.
-        raws: each row's text as it was, None where it has none of its own.
-        content: the file's bytes, kept where lines are looked for only when a row is bad.
-        rejected: rows that could not even be split into fields: (line, reason, raw text).
+        jobs: each gives some rows, in order; they may be run in several threads.
     """
 
     file: str
-    table: pa.Table
-    lines: list[int] | None
-    raws: list[str] | None
-    rejected: tuple[tuple[int, str, str], ...] = ()
-    content: bytes = b""
+    jobs: Iterable[Callable[[], Chunk]]
+
+
+def known_columns(names: Sequence[str], side: Side, file: str) -> dict[str, int]:
+    """Where each known column stands; blanks around a name are no part of it.
+
+    Raises:
+        InputError: a needed column is missing, or a known one is there twice.
+    """
+    trimmed = [name.strip() for name in names]
+    for name in side.columns:
+        if trimmed.count(name) > 1:
+            raise InputError(f"{file}: the column {name} is there twice")
+    require(trimmed, side, file)
+    return {name: trimmed.index(name) for name in side.columns if name in trimmed}
+
+
+def require(names: Collection[str], side: Side, file: str) -> None:
+    """Raise InputError where a needed column is missing."""
+    for name in side.required:
+        if name not in names:
+            found = ", ".join(names)[:MAX_SHOWN] or "nothing"
+            raise InputError(f"{file}: the column {name} is missing; it has {found}")

@@ -1,274 +1,173 @@
-"""From texts to rows: whole columns where they are in common form, one value at a time where not."""
+"""From chunks to rows: every row is checked, bad ones are listed, copies count once."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from payhealth.domain.assets import normalise_hex
-from payhealth.domain.errors import AmountError, InputError, TimeError
-from payhealth.domain.money import parse_amount
-from payhealth.domain.times import parse_moment
-from payhealth.tabular.schema import MOMENT, MONEY, REJECTED, ROWS, Side, TableIn, Texts
+from payhealth.domain.errors import InputError
+from payhealth.tabular import checks, numbers
+from payhealth.tabular.checks import Checked
+from payhealth.tabular.schema import REJECTED, ROWS, Chunk, Place, Side, Source, TableIn, Where
 
-_AMOUNT = r"^[+-]?[0-9]{1,20}(\.[0-9]{1,18})?$"
-_UNSIGNED = r"^[0-9]{1,20}(\.[0-9]{1,18})?$"
-_ZULU = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|\+00:00)$"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_MAX_TEXT = 1024
-_WHOLE_HEX = r"^0[xX][0-9a-fA-F]+$"
+MAX_THREADS = 4
+MAX_NAMED = 10
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A column of good values (null where bad) and what is wrong with the bad ones, by ordinal."""
+class Valid:
+    """A chunk's good rows, where they stand, and its bad ones."""
 
-    values: pa.Array
-    faults: dict[int, str]
+    rows: pa.Table
+    ordinals: Array | None
+    again: Where
+    rejected: list[tuple[Place, str]]
 
 
-def validate(texts: Texts, side: Side) -> TableIn:
+def validate(source: Source, side: Side) -> TableIn:
     """Check every row of a side.
 
+    Returns:
+        Good rows, in several chunks, and rejected ones.
+
     Raises:
-        InputError: a needed column is missing, or rows contradict one another under one id.
+        InputError: rows contradict one another under one id.
     """
-    table = _with_columns(texts, side)
-    checked = {
-        "id": _identifiers(table["id"]),
-        "kind": _kinds(table["kind"], side),
-        "account": _names(table["account"], "account"),
-        "reference": _names(table["reference"], "reference"),
-        "amount": _amounts(table["amount"], side),
-        "asset": _names(table["asset"], "asset", needed=True),
-        "occurred_at": _moments(table["occurred_at"]),
-    }
+    parts = list(_checked(source.jobs, side))
+    kept = _without_copies(parts, source.file)
+    rows = pa.concat_tables([ROWS.empty_table(), *kept])
+    listed = [bad for part in parts for bad in part.rejected]
+    return TableIn(rows=rows, rejected=_rejected(listed, source.file))
+
+
+def _checked(jobs: Iterable[Callable[[], Chunk]], side: Side) -> Iterator[Valid]:
+    """Chunks in their order, several at a time: the kernels let go of Python's lock."""
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    running: deque[Future[Valid]] = deque()
+    with ThreadPoolExecutor(threads, "payhealth-read") as pool:
+        try:
+            for job in jobs:
+                running.append(pool.submit(_check, job, side))
+                if len(running) > 2 * threads:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _check(job: Callable[[], Chunk], side: Side) -> Valid:
+    """One chunk's rows, checked."""
+    chunk = job()
+    columns = {name: _column(chunk, name, side) for name in ROWS.names}
     faults: dict[int, list[str]] = {}
-    for column in checked.values():
+    for column in columns.values():
         for ordinal, fault in column.faults.items():
             faults.setdefault(ordinal, []).append(fault)
-    rows = pa.table([checked[name].values for name in ROWS.names], schema=ROWS)
-    good = np.ones(table.num_rows, dtype=bool)
-    good[list(faults)] = False
-    kept = _without_copies(rows, table, good, texts.file)
-    return TableIn(rows=rows.filter(pa.array(kept)), rejected=_rejected(texts, table, faults))
+    rows = pa.table([columns[name].values for name in ROWS.names], schema=ROWS)
+    if not faults:
+        return Valid(rows, None, chunk.again, list(chunk.rejected))
+    bad = sorted(faults)
+    found = zip(chunk.where(bad), bad, strict=True)
+    rejected = [*chunk.rejected, *((place, "; ".join(faults[ordinal])) for place, ordinal in found)]
+    good = np.ones(chunk.count, bool)
+    good[bad] = False
+    return Valid(rows.filter(pa.array(good)), np.flatnonzero(good), chunk.again, rejected)
 
 
-def _with_columns(texts: Texts, side: Side) -> pa.Table:
-    table = texts.table.rename_columns([name.strip() for name in texts.table.column_names])
-    for name in side.required:
-        if name not in table.column_names:
-            found = ", ".join(table.column_names) or "nothing"
-            raise InputError(f"{texts.file}: the column {name} is missing; it has {found}")
-    for name in side.optional:
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
-    return table
+def _column(chunk: Chunk, name: str, side: Side) -> Checked:
+    column = chunk.columns.get(name)
+    if column is None:
+        column = pa.nulls(chunk.count, pa.string())
+    if name == "id":
+        return checks.identifiers(column)
+    if name == "kind":
+        return checks.kinds(column, side)
+    if name == "asset":
+        return checks.assets(column)
+    if name == "amount":
+        return numbers.amounts(column, side)
+    if name == "occurred_at":
+        return numbers.moments(column)
+    return checks.names(column, name)
 
 
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array, nulls as empty texts, trimmed."""
-    whole = pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
-    return pc.utf8_trim_whitespace(pc.fill_null(whole.cast(pa.string()), ""))
-
-
-def _identifiers(column: pa.ChunkedArray) -> Checked:
-    return _text_column(column, "id", needed=True, normalise=False)
-
-
-def _names(column: pa.ChunkedArray, name: str, *, needed: bool = False) -> Checked:
-    return _text_column(column, name, needed=needed, normalise=True)
-
-
-def _text_column(column: pa.ChunkedArray, name: str, *, needed: bool, normalise: bool) -> Checked:
-    """Texts of bounded length without control characters; hexadecimal parts lose their case."""
-    array = _one(column)
-    if normalise:
-        array = pc.if_else(pc.match_substring_regex(array, _WHOLE_HEX), pc.utf8_lower(array), array)
-    odd = pc.or_(
-        pc.match_substring_regex(array, r"[\x00-\x1f\x7f]"), pc.greater(pc.utf8_length(array), _MAX_TEXT)
-    )
-    if needed:
-        odd = pc.or_(odd, pc.equal(array, ""))
-    if normalise:
-        inner = pc.and_(
-            pc.match_substring_regex(array, r"0[xX]"), pc.invert(pc.match_substring_regex(array, _WHOLE_HEX))
-        )
-        odd = pc.or_(odd, inner)
-
-    def check(text: str) -> str:
-        if needed and not text:
-            raise InputError(f"{name} is empty")
-        if len(text) > _MAX_TEXT:
-            raise InputError(f"{name} is longer than {_MAX_TEXT} characters")
-        if _CONTROL.search(text):
-            raise InputError(f"{name} holds a control character")
-        return normalise_hex(text) if normalise else text
-
-    return _replaced(array, odd, check)
-
-
-def _replaced(array: pa.Array, odd: pa.Array, check: Callable[[str], Any]) -> Checked:
-    """The array with its odd values checked and replaced."""
-    ordinals = np.flatnonzero(np.asarray(odd))
-    if not len(ordinals):
-        return Checked(array, {})
-    values, faults = _one_by_one(array, ordinals, check)
-    replacement = pa.array(values, array.type)
-    return Checked(pc.replace_with_mask(array, odd, replacement), faults)
-
-
-def _one_by_one(
-    array: pa.Array, ordinals: np.ndarray[Any, Any], check: Callable[[str], Any]
-) -> tuple[list[Any], dict[int, str]]:
-    values: list[Any] = []
-    faults: dict[int, str] = {}
-    for ordinal, text in zip(ordinals.tolist(), array.take(pa.array(ordinals)).to_pylist(), strict=True):
-        try:
-            values.append(check(text))
-        except InputError as error:
-            faults[ordinal] = error.message
-            values.append(None)
-    return values, faults
-
-
-def _kinds(column: pa.ChunkedArray, side: Side) -> Checked:
-    array = _one(column)
-    if side.default_kind is not None:
-        array = pc.if_else(pc.equal(array, ""), side.default_kind, array)
-    if side.kinds is None:
-        return _text_column(pa.chunked_array([array]), "kind", needed=True, normalise=False)
-    valid = sorted(side.kinds)
-
-    def check(text: str) -> str:
-        raise InputError(
-            f"unknown kind {text[:40]!r}; valid are {', '.join(valid)}" if text else "kind is empty"
-        )
-
-    return _replaced(array, pc.invert(pc.is_in(array, pa.array(valid))), check)
-
-
-def _amounts(column: pa.ChunkedArray, side: Side) -> Checked:
-    """Exact decimals; whatever is not plainly one is read by the domain's own parser."""
-    array = _one(column)
-    odd = pc.invert(pc.match_substring_regex(array, _AMOUNT if side.signed else _UNSIGNED))
-    plain = pc.if_else(odd, "0", array)
-    amounts = plain.cast(MONEY)
-
-    def check(text: str) -> Any:
-        if not side.signed and text[:1] in ("+", "-"):
-            raise AmountError(f"an amount of {side.name} carries no sign: {text[:40]!r}")
-        if not text:
-            raise AmountError("amount is empty")
-        return parse_amount(text)
-
-    return _typed(amounts, array, odd, check, MONEY)
-
-
-def _moments(column: pa.ChunkedArray) -> Checked:
-    """Moments in UTC to the microsecond."""
-    array = _one(column)
-    odd = pc.invert(pc.match_substring_regex(array, _ZULU))
-    texts = pc.if_else(odd, "1970-01-01T00:00:00Z", array)
-    try:
-        moments = texts.cast(MOMENT)
-    except pa.ArrowInvalid:  # a 30th of February and its like: let each value tell
-        odd = pc.fill_null(pc.or_(odd, True), True)
-        moments = pa.nulls(len(array), MOMENT)
-
-    def check(text: str) -> Any:
-        if not text:
-            raise TimeError("occurred_at is empty")
-        return parse_moment(text)
-
-    return _typed(moments, array, odd, check, MOMENT)
-
-
-def _typed(
-    values: pa.Array, texts: pa.Array, odd: pa.Array, check: Callable[[str], Any], kind: pa.DataType
-) -> Checked:
-    """Values of common form, with the odd ones read from their texts."""
-    ordinals = np.flatnonzero(np.asarray(odd))
-    if not len(ordinals):
-        return Checked(values, {})
-    read, faults = _one_by_one(texts, ordinals, check)
-    return Checked(pc.replace_with_mask(values, odd, pa.array(read, kind)), faults)
-
-
-def _without_copies(
-    rows: pa.Table, table: pa.Table, good: np.ndarray[Any, Any], file: str
-) -> np.ndarray[Any, Any]:
-    """Which rows to keep: good ones, the first of identical ones.
+def _without_copies(parts: Sequence[Valid], file: str) -> list[pa.Table]:
+    """The good rows, of identical ones the first.
 
     Raises:
         InputError: two good rows share an id and are not identical.
     """
-    identifiers = pc.if_else(pa.array(good), rows["id"], None)
-    counted = identifiers.value_counts().to_pylist()
-    repeated = [row["values"] for row in counted if row["counts"] > 1 and row["values"] is not None]
-    if not repeated:
-        return good
-    kept = good.copy()
-    places = np.flatnonzero(np.asarray(pc.fill_null(pc.is_in(identifiers, pa.array(repeated)), False)))
-    seen: dict[str, dict[str, Any]] = {}
+    repeated = _repeated(
+        pa.chunked_array([chunk for part in parts for chunk in part.rows["id"].chunks], pa.string())
+    )
+    if repeated is None:
+        return [part.rows for part in parts]
+    seen: dict[str, str] = {}
     contradicting: dict[str, None] = {}
-    ids = identifiers.take(pa.array(places)).to_pylist()
-    for place, identifier, row in zip(
-        places.tolist(), ids, table.take(pa.array(places)).to_pylist(), strict=True
-    ):
-        if identifier not in seen:
-            seen[identifier] = row
-            continue
-        kept[place] = False
-        if seen[identifier] != row:
-            contradicting[identifier] = None
+    kept = []
+    for part in parts:
+        again = np.flatnonzero(np.asarray(pc.is_in(part.rows["id"], repeated)))
+        keep = np.ones(part.rows.num_rows, bool)
+        ordinals = again if part.ordinals is None else part.ordinals[again]
+        places = part.again(ordinals.tolist()) if len(again) else []
+        ids = part.rows["id"].take(pa.array(again)).to_pylist()
+        for row, identifier, place in zip(again.tolist(), ids, places, strict=True):
+            if identifier not in seen:
+                seen[identifier] = place.raw
+                continue
+            keep[row] = False
+            if seen[identifier] != place.raw:
+                contradicting[identifier] = None
+        kept.append(part.rows.filter(pa.array(keep)))
     _refuse(list(contradicting), file)
     return kept
 
 
+def _repeated(ids: pa.ChunkedArray) -> pa.Array | None:
+    """Ids that occur more than once, None where there are none.
+
+    Different hashes prove that there are none, for a third of what counting costs.
+    """
+    hashes = np.sort(_hashes(ids))
+    if not bool((hashes[1:] == hashes[:-1]).any()):
+        return None
+    counted = ids.value_counts()
+    counts = counted.field("counts")
+    return counted.field("values").filter(pc.greater(counts, 1))
+
+
+def _hashes(ids: pa.ChunkedArray) -> Array:
+    with duckdb.connect() as connection:
+        hashed = connection.from_arrow(pa.table([ids], names=["id"])).project("hash(id) AS hash").fetchnumpy()
+    return np.asarray(hashed["hash"])
+
+
 def _refuse(contradicting: Sequence[str], file: str) -> None:
     if contradicting:
-        named = ", ".join(contradicting[:10])
-        more = f" and {len(contradicting) - 10} more" if len(contradicting) > 10 else ""
+        named = ", ".join(identifier[:80] for identifier in contradicting[:MAX_NAMED])
+        more = f" and {len(contradicting) - MAX_NAMED} more" if len(contradicting) > MAX_NAMED else ""
         raise InputError(
             f"{file}: rows that differ share an id: {named}{more}",
             hint="an id must be unique inside its file; identical rows count once",
         )
 
 
-def _rejected(texts: Texts, table: pa.Table, faults: dict[int, list[str]]) -> pa.Table:
-    """The bad rows: those without fields, and those whose fields are wrong."""
-    listed = list(texts.rejected)
-    places = _places(texts, table, sorted(faults))
-    for ordinal in sorted(faults):
-        line, raw = places[ordinal]
-        listed.append((line, "; ".join(faults[ordinal]), raw))
-    listed.sort(key=lambda row: row[0])
-    columns = list(zip(*((texts.file, *row) for row in listed), strict=True)) or [(), (), (), ()]
-    return pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, REJECTED, strict=True)],
-        schema=REJECTED,
-    )
-
-
-def _places(texts: Texts, table: pa.Table, ordinals: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """Line and raw text of some rows."""
-    if not ordinals:
-        return {}
-    if texts.lines is None:
-        from payhealth.tabular.delimited import locate
-
-        return locate(texts.content, ordinals)
-    raws = texts.raws
-    if raws is None:
-        taken = table.take(pa.array(ordinals)).to_pylist()
-        shown = [",".join(value or "" for value in row.values()) for row in taken]
-    else:
-        shown = [raws[ordinal] for ordinal in ordinals]
-    return {ordinal: (texts.lines[ordinal], text) for ordinal, text in zip(ordinals, shown, strict=True)}
+def _rejected(listed: Iterable[tuple[Place, str]], file: str) -> pa.Table:
+    rows = [
+        {"file": file, "line": place.line, "reason": reason, "row": place.raw}
+        for place, reason in sorted(listed, key=lambda bad: bad[0].line)
+    ]
+    return pa.Table.from_pylist(rows, schema=REJECTED)

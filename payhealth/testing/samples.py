@@ -18,7 +18,7 @@ MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def movement(movement_id: str = "ch_1", **values: Any) -> Movement:
     """A card payment of 12.5 USD."""
-    given = {
+    given: dict[str, Any] = {
         "connector": "cards",
         "movement_id": movement_id,
         "rail": "card",
@@ -36,7 +36,7 @@ def movement(movement_id: str = "ch_1", **values: Any) -> Movement:
 
 def charge(charge_id: str = "ch_1", **values: Any) -> Charge:
     """A succeeded attempt of 12.5 USD."""
-    given = {
+    given: dict[str, Any] = {
         "connector": "cards",
         "charge_id": charge_id,
         "intent_id": None,
@@ -51,7 +51,7 @@ def charge(charge_id: str = "ch_1", **values: Any) -> Charge:
 
 def entry(entry_id: str = "e_1", **values: Any) -> Entry:
     """A purchase of 12.5 USD in the ledger."""
-    given = {
+    given: dict[str, Any] = {
         "connector": "credits",
         "entry_id": entry_id,
         "kind": "purchase",
@@ -66,7 +66,7 @@ def entry(entry_id: str = "e_1", **values: Any) -> Entry:
 
 def rejected(object_id: str = "ch_bad", **values: Any) -> Rejected:
     """An object without an amount."""
-    given = {
+    given: dict[str, Any] = {
         "connector": "cards",
         "stream": "charges",
         "object_id": object_id,
@@ -78,7 +78,7 @@ def rejected(object_id: str = "ch_bad", **values: Any) -> Rejected:
 
 def window(lower: int, upper: int, **values: Any) -> CoverageWindow:
     """A stretch of the stream of charges that was read."""
-    given = {
+    given: dict[str, Any] = {
         "connector": "cards",
         "stream": "charges",
         "unit": CoverageUnit.TIME_US,
@@ -93,7 +93,7 @@ def window(lower: int, upper: int, **values: Any) -> CoverageWindow:
 
 def outcome(**values: Any) -> PullOutcome:
     """A pull of charges that ended well."""
-    given = {
+    given: dict[str, Any] = {
         "connector": "cards",
         "stream": "charges",
         "started_at": MOMENT,

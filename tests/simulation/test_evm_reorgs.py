@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
+from payhealth.domain.errors import SourceDataError
+from payhealth.domain.records import Block, Movement, TransferObservation
 from tests.simulation.test_evm_fake_node import (
     OPERATOR,
     OURS,
@@ -23,9 +26,6 @@ from tests.simulation.test_evm_fake_node import (
     deposit,
     pull,
 )
-
-from payhealth.domain.errors import SourceDataError
-from payhealth.domain.records import Block, Movement, TransferObservation
 
 DEEPEST = 10
 EVERYONE = (*OURS, TREASURY, OPERATOR, *STRANGERS)
@@ -52,8 +52,8 @@ class World:
         self.count += 1
         name, pick = f"{self.seed}/{self.count}", self.random.choice
         if self.random.random() < 0.3:
-            ends = {"sender": pick(EVERYONE), "to": pick(EVERYONE)}
-            return Tx(name, value=self.random.randrange(3) * 10**17, status=self.random.randrange(4) and 1, **ends)
+            value, status = self.random.randrange(3) * 10**17, min(1, self.random.randrange(4))
+            return Tx(name, value=value, status=status, sender=pick(EVERYONE), to=pick(EVERYONE))
         several = tuple(
             (pick((TOKEN, TOKEN, "0x" + "66" * 20)), pick(EVERYONE), pick(EVERYONE), self.random.randrange(4))
             for _ in range(self.random.randrange(1, 4))
@@ -91,7 +91,7 @@ class World:
 def settle(world: World, shelf: Shelf, **changes: Any) -> None:
     """Let the chain grow past every old tip, and pull it whole."""
     world.mine(6)
-    while world.node.head <= max((row.block_number for row in shelf.rows(Block)), default=0):
+    while world.node.head <= max((row.block_number for row in shelf.all(Block)), default=0):
         world.mine(1)
     pull(world.node, shelf, **changes)
 
@@ -100,7 +100,10 @@ def settle(world: World, shelf: Shelf, **changes: Any) -> None:
 def test_records_end_as_the_chain(seed: int) -> None:
     """After reorgs of depth 1 to 10, pulls and kills at random points, the records are the chain's truth."""
     world, shelf = World(seed), Shelf()
-    changes = {"step_blocks": world.random.choice([1, 3, 200]), "addresses_per_filter": world.random.choice([1, 2, 500])}
+    changes = {
+        "step_blocks": world.random.choice([1, 3, 200]),
+        "addresses_per_filter": world.random.choice([1, 2, 500]),
+    }
     for _ in range(25):
         world.step()
         if world.random.random() < 0.6:
@@ -162,13 +165,13 @@ def test_a_dropped_deposit_is_retracted_at_the_block_that_stands_there(depth: in
         node.mine()
     pull(node, shelf)
     assert_exact(shelf, node)
-    by_kind = {row.kind: row for row in shelf.rows(Movement)}
+    by_kind = {row.kind: row for row in shelf.all(Movement)}
     assert by_kind["transfer"].status == "retracted"
     undoing = by_kind["retraction"]
     assert int(undoing.effective_at.timestamp()) == node.blocks[block.number].timestamp
     kept = ("amount", "asset", "account", "payment_key", "handle", "rail", "chain")
     assert [getattr(undoing, name) for name in kept] == [getattr(by_kind["transfer"], name) for name in kept]
-    assert {row.canonical for row in shelf.rows(TransferObservation)} == {False}
+    assert {row.canonical for row in shelf.all(TransferObservation)} == {False}
 
 
 def test_a_retraction_on_a_shorter_branch_happens_with_its_head() -> None:
@@ -181,7 +184,7 @@ def test_a_retraction_on_a_shorter_branch_happens_with_its_head() -> None:
     node.drop(3)
     node.mine()
     pull(node, shelf)
-    (undoing,) = [row for row in shelf.rows(Movement) if row.kind == "retraction"]
+    (undoing,) = [row for row in shelf.all(Movement) if row.kind == "retraction"]
     assert int(undoing.effective_at.timestamp()) == node.blocks[-1].timestamp
     assert undoing.block_number == node.head
 
@@ -202,14 +205,17 @@ def test_a_deposit_that_returns_lives_again(at_once: bool) -> None:
     block = node.mine(tx)
     pull(node, shelf)
     assert_exact(shelf, node)
-    states = {row.kind: (row.status, row.block_number) for row in shelf.rows(Movement)}
+    states = {row.kind: (row.status, row.block_number) for row in shelf.all(Movement)}
     assert states["transfer"] == ("seen", block.number)
     assert states["retraction"][0] == "failed"
     node.drop(1)
     node.mine()
     node.mine()
     pull(node, shelf)
-    assert {row.kind: row.status for row in shelf.rows(Movement)} == {"transfer": "retracted", "retraction": "succeeded"}
+    assert {row.kind: row.status for row in shelf.all(Movement)} == {
+        "transfer": "retracted",
+        "retraction": "succeeded",
+    }
 
 
 def test_a_deposit_that_returns_with_another_log_index_is_another_movement() -> None:
@@ -224,7 +230,7 @@ def test_a_deposit_that_returns_with_another_log_index_is_another_movement() -> 
     node.mine()
     pull(node, shelf)
     assert_exact(shelf, node)
-    statuses = {row.movement_id[-1]: row.status for row in shelf.rows(Movement) if row.kind == "transfer"}
+    statuses = {row.movement_id[-1]: row.status for row in shelf.all(Movement) if row.kind == "transfer"}
     assert statuses == {"0": "retracted", "1": "seen"}
 
 
@@ -266,9 +272,31 @@ def test_marks_follow_the_configured_finality(finality: Any) -> None:
         for _ in range(60):
             node.mine(deposit(f"d{node.head}"))
         pull(node, shelf, finality=finality)
-        (mark,) = shelf.rows(ChainMark)
+        (mark,) = shelf.all(ChainMark)
         depth = 11 if isinstance(finality, dict) else node.final_depth if tags else 30
         safe_depth = node.safe_depth if tags and not isinstance(finality, dict) else depth
         assert (mark.head, mark.safe, mark.final) == (60, 60 - safe_depth, 60 - depth)
-        assert {row.finality for row in shelf.rows(Movement)} == {"safe" if finality == "safe" else "final"}
+        assert {row.finality for row in shelf.all(Movement)} == {"safe" if finality == "safe" else "final"}
         assert_exact(shelf, node)
+
+
+def test_a_lost_sweep_expects_no_clawback() -> None:
+    """Sweeps, gas and payments out that a reorg removes are retracted without a movement that undoes them."""
+    node, shelf = FakeNode(), Shelf()
+    for _ in range(20):
+        node.mine()
+    node.mine(
+        deposit("sweep", sender=OURS[0], to=TREASURY),
+        deposit("gas", sender=OPERATOR),
+        deposit("out", sender=TREASURY, to=STRANGERS[0]),
+    )
+    pull(node, shelf)
+    node.drop(1)
+    node.mine()
+    node.mine()
+    pull(node, shelf)
+    assert {(row.kind, row.status) for row in shelf.all(Movement)} == {
+        ("internal", "retracted"),
+        ("funding", "retracted"),
+        ("outgoing", "retracted"),
+    }

@@ -45,6 +45,8 @@ class RpcClient:
         self._chain_id = settings.chain_id
         self._http = httpx.Client(
             transport=transport,
+            # A node on this machine is never reached through a proxy of the environment.
+            mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},
             timeout=httpx.Timeout(settings.timeout_s, connect=min(10, settings.timeout_s)),
             headers={"user-agent": "payhealth"},
         )
@@ -167,11 +169,10 @@ class RpcClient:
         endpoint = self._endpoints[number]
         answer = endpoint.exchange([CHAIN_ID])[0]
         try:
-            if isinstance(answer, RpcFault):
-                raise WireError(answer.message)
             chain_id = quantity(answer, "eth_chainId")
         except WireError as error:
-            raise SourceUnavailableError(f"{endpoint.host}: does not say its chain id: {error}") from None
+            told = answer.message if isinstance(answer, RpcFault) else error
+            raise SourceUnavailableError(f"{endpoint.host}: does not say its chain id: {told}") from None
         if chain_id != self._chain_id:
             raise SourceDataError(
                 f"{endpoint.host}: serves chain {chain_id}, but chain_id = {self._chain_id} is configured",

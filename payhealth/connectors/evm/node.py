@@ -10,6 +10,7 @@ from typing import Any
 from payhealth.connectors.evm.client import RpcClient
 from payhealth.connectors.evm.endpoint import Call
 from payhealth.connectors.evm.faults import FaultKind, RpcFault
+from payhealth.connectors.evm.recent import ChainMovedError
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.wire import (
     TRANSFER,
@@ -27,10 +28,6 @@ _DECIMALS = "0x313ce567"
 """Selector of ``decimals()``."""
 _MOST_FILTERS_PER_BLOCK = 4
 """Beyond this, a block's logs are taken unfiltered by address: one call instead of many."""
-
-
-class ChainMovedError(Exception):
-    """The chain changed while it was being read, or two nodes behind one URL disagree: look again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from payhealth.connectors.evm.node import ChainMovedError
 from payhealth.connectors.evm.wire import Header
+
+
+class ChainMovedError(Exception):
+    """The chain changed while it was being read, or two nodes behind one URL disagree: look again."""
 
 
 class Recent:

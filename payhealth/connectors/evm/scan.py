@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from payhealth.connectors.evm.faults import FaultKind, RpcFault
-from payhealth.connectors.evm.node import ChainMovedError, Node
+from payhealth.connectors.evm.node import Node
 from payhealth.connectors.evm.ranges import RangePlanner
+from payhealth.connectors.evm.recent import ChainMovedError
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.translate import (
     Book,
@@ -42,6 +43,12 @@ class Reading:
     def objects(self) -> int:
         """How many vendor objects were read."""
         return len(self.transfers) + len(self.rejected)
+
+    def add(self, other: Reading) -> None:
+        """Take in what another stretch holds; its headers stay its own."""
+        self.transfers += other.transfers
+        self.rejected += other.rejected
+        self.times.update(other.times)
 
 
 class Scanner:
@@ -146,8 +153,7 @@ class Scanner:
                 raise SourceDataError(
                     f"{self._node.client.provider}: answered a log of another block than was asked for"
                 )
-        into.transfers += part.transfers
-        into.rejected += part.rejected
+        into.add(part)
 
     def _candidates(self, reading: Reading, numbers: Sequence[int]) -> list[Candidate]:
         candidates: list[Candidate] = []
@@ -200,5 +206,6 @@ def _must_lie_within(transfers: Iterable[Transfer], lower: int, upper: int, prov
     for transfer in transfers:
         if not lower <= transfer.block_number <= upper:
             raise SourceDataError(
-                f"{provider}: answered a log of block {transfer.block_number} when asked for {lower} to {upper}"
+                f"{provider}: answered a log of block {transfer.block_number} "
+                f"when asked for {lower} to {upper}"
             )

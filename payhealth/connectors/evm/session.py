@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,7 @@ from payhealth.domain.records import (
     ChainMark,
     Link,
     Movement,
+    MovementKind,
     Record,
     Rejected,
     TransferObservation,
@@ -38,6 +40,8 @@ from payhealth.ports import Batch
 
 if TYPE_CHECKING:
     from payhealth.ports import StoreReader
+
+RETRACTION = MovementKind.RETRACTION.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,7 @@ class Session:
         self._recent = Recent(self._stored.canonical_headers())
         self._cursor = Cursor.parse(cursor, settings)
         self._retractions: dict[str, Movement] | None = None
+        self._again = Reading()
 
     def steps(self) -> Iterator[Batch]:
         """Every step of the pull; may be begun again after a ChainMovedError.
@@ -105,14 +110,9 @@ class Session:
         yield from self._read(marks)
 
     def _read(self, marks: Marks) -> Iterator[Batch]:
+        self._read_again()
         told = False
-        for batch in self._read_again(marks):
-            told = True
-            yield batch
-        for batch in self._read_final(marks):
-            told = True
-            yield batch
-        for batch in self._read_recent(marks):
+        for batch in itertools.chain(self._read_final(marks), self._read_recent(marks)):
             told = True
             yield batch
         self._recent.forget_below(marks.final)
@@ -158,20 +158,24 @@ class Session:
         # Only now, when nothing can fail any more: a step begun again must find the same lost blocks.
         self._recent.cut(fork)
         self._cursor = self._cursor.moved(min(self._cursor.block, fork))
-        self._retractions = None
+        undoing = [row for row in records[Movement] if isinstance(row, Movement) and row.kind == RETRACTION]
+        self._standing_retractions().update((row.movement_id, row) for row in undoing)
         return self._wrap(marks, records, (), objects=len(rollback.lost))
 
-    def _read_again(self, marks: Marks) -> Iterator[Batch]:
-        """Read what was not final at the last pull once more; what is already known changes nothing."""
+    def _read_again(self) -> None:
+        """Read what was not final at the last pull once more; what is already known changes nothing.
+
+        What is found goes out with the next step, so that every step moves the cursor on.
+        """
         numbers = self._recent.numbers()
+        self._again = Reading()
         if self._cursor.starts_anew or not numbers or not self._settings.registered:
             return
         known = {header.number: header for header in self._recent.above(-1)}
         lower, upper = max(self._unsettled, numbers[-1]), min(self._cursor.block, numbers[0])
         while lower <= upper:
             last, reading = self._scanner.again(lower, upper, known)
-            if reading.objects:
-                yield self._batch(marks, reading, [])
+            self._again.add(reading)
             lower = last + 1
 
     def _read_final(self, marks: Marks) -> Iterator[Batch]:
@@ -212,6 +216,8 @@ class Session:
         )
 
     def _batch(self, marks: Marks, reading: Reading, windows: Sequence[CoverageWindow]) -> Batch:
+        reading.add(self._again)
+        self._again = Reading()
         found = translate(reading.transfers, reading.times, self._book)
         records: dict[type[Record], Sequence[Record]] = {
             Block: [block_record(self._book.connector, header) for header in reading.headers],
@@ -226,13 +232,15 @@ class Session:
         """The retractions of movements that are seen again: void from now on."""
         if not movements:
             return []
-        if self._retractions is None:
-            self._retractions = (
-                self._stored.standing_retractions() if self._stored.any_block_was_lost() else {}
-            )
-        known = self._retractions
+        known = self._standing_retractions()
         back = [known.pop(retraction_id(movement.movement_id), None) for movement in movements]
         return [void(retraction) for retraction in back if retraction is not None]
+
+    def _standing_retractions(self) -> dict[str, Movement]:
+        if self._retractions is None:
+            lost = self._stored.any_block_was_lost()
+            self._retractions = self._stored.standing_retractions() if lost else {}
+        return self._retractions
 
     def _wrap(
         self,

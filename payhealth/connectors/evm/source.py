@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from payhealth.connectors.evm.client import RpcClient
 from payhealth.connectors.evm.faults import RpcFault
-from payhealth.connectors.evm.node import ChainMovedError, Node
+from payhealth.connectors.evm.node import Node
+from payhealth.connectors.evm.recent import ChainMovedError
 from payhealth.connectors.evm.session import Session
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.translate import STREAM, book_of
@@ -115,6 +116,10 @@ class EvmSource:
         raise SourceUnavailableError(
             f"{client.provider}: the chain keeps moving under the reading: {problem}"
         )
+
+    def pegs(self) -> dict[str, str]:
+        """Stablecoins of this chain and the currencies that they follow."""
+        return self._settings.pegs()
 
     def close(self) -> None:
         """Give the connections back."""

@@ -201,14 +201,19 @@ def retraction_id(movement_id: str) -> str:
     return f"{movement_id}:retraction"
 
 
-def retracted(movement: Movement, standing: Header) -> tuple[Movement, Movement]:
-    """A movement that no canonical block holds any more, and the movement that undoes it.
+def retracted(movement: Movement, standing: Header) -> list[Movement]:
+    """A movement that no canonical block holds any more, and for a payment the movement that undoes it.
+
+    Sweeps, gas and payments out expect no credit, so that nothing has to be undone for them: a
+    retraction of theirs would be a break that nobody can close.
 
     Args:
         standing: the block that now stands at the lost block's height, or a lower new head: the
             retraction happened with it.
     """
     lost = replace(movement, status=MovementStatus.RETRACTED.value)
+    if movement.kind != MovementKind.TRANSFER:
+        return [lost]
     undoing = replace(
         movement,
         movement_id=retraction_id(movement.movement_id),
@@ -217,7 +222,7 @@ def retracted(movement: Movement, standing: Header) -> tuple[Movement, Movement]
         effective_at=standing.at,
         block_number=standing.number,
     )
-    return lost, undoing
+    return [lost, undoing]
 
 
 def void(retraction: Movement) -> Movement:

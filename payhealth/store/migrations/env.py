@@ -16,7 +16,7 @@ context.configure(
     target_metadata=metadata,
     version_table=VERSION_TABLE,
     render_as_batch=connection.dialect.name == "sqlite",
-    # The caller's transaction is the only one: it holds the lock, and takes everything back if one step fails.
+    # The caller's transaction is the only one: it holds the lock, and takes everything back on a failure.
     transactional_ddl=False,
 )
 drop_views(connection)

@@ -17,6 +17,7 @@ from payhealth.connectors.evm.endpoint import Call
 from payhealth.connectors.evm.faults import FaultKind, RpcFault
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.domain.errors import SourceDataError, SourceRefusedError, SourceUnavailableError
+from payhealth.sandbox.serve import LoopbackServer
 
 ADDRESS = "0x" + "a1" * 20
 FIRST = "https://user:pa55word@first.test/v2/path-key?token=query-key"
@@ -193,9 +194,11 @@ def test_every_url_must_serve_the_configured_chain() -> None:
     """A second URL of another chain is refused by check_chains, and never used for failover."""
     respx.post(host="first.test").mock(side_effect=httpx.ConnectError("no"))
     respx.post(host="second.test").mock(side_effect=lambda request: answered(request, chain_id=137))
-    for act in (lambda client: client.check_chains(), lambda client: client.ask(CALLS)):
-        with pytest.raises(SourceDataError, match=r"second\.test: serves chain 137, but chain_id = 1"):
-            act(made(FIRST, SECOND, attempts=1))
+    words = r"second\.test: serves chain 137, but chain_id = 1"
+    with pytest.raises(SourceDataError, match=words):
+        made(FIRST, SECOND, attempts=1).check_chains()
+    with pytest.raises(SourceDataError, match=words):
+        made(FIRST, SECOND, attempts=1).ask(CALLS)
 
 
 @respx.mock
@@ -244,3 +247,24 @@ def test_many_calls_are_cut_into_requests_with_the_tail_in_each() -> None:
     assert results == [f"eth_{number}" for number in range(7)]
     assert tails == ["eth_tail"] * 3
     assert sizes == [1, 4, 4, 2]
+
+
+def test_a_node_on_this_machine_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment is for the network: loopback endpoints are asked directly."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    chain = FastAnswer()
+    with LoopbackServer(chain) as server:
+        made(f"{server.url}/", attempts=1).check_chains()
+
+
+class FastAnswer:
+    """The smallest ASGI app that says chain id 1."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one HTTP request."""
+        if scope["type"] != "http":
+            return
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"jsonrpc":"2.0","id":1,"result":"0x1"}'})

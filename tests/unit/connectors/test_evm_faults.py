@@ -93,7 +93,7 @@ def test_the_planner_doubles_until_a_limit_then_grows_slowly() -> None:
 
 
 def test_the_planner_gives_up_at_one_block() -> None:
-    """A refusal of a single block, or one that a smaller range does not mend, is not answered by shrinking."""
+    """A single block, or a refusal that a smaller range does not mend, is not answered by shrinking."""
     planner = RangePlanner(10_000)
     assert not planner.refused(1, classify("query returned more than 10000 results"))
     assert not planner.refused(500, classify("unknown block"))

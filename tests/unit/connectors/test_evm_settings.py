@@ -141,7 +141,12 @@ def test_another_chain_comes_by_configuration_alone() -> None:
 
 @pytest.mark.parametrize(
     ("finality", "mark", "seconds"),
-    [(None, "final", 1200), ("safe", "safe", 180), ({"depth": 12}, "final", 24), ("finalized", "final", 1200)],
+    [
+        (None, "final", 1200),
+        ("safe", "safe", 180),
+        ({"depth": 12}, "final", 24),
+        ("finalized", "final", 1200),
+    ],
 )
 def test_finality_names_its_mark_and_usual_time(finality: Any, mark: str, seconds: int) -> None:
     """By default the chain's own; a depth takes its blocks' time."""

@@ -18,7 +18,16 @@ from payhealth.connectors.evm.translate import kind_of, transfers_of_logs, trans
 from payhealth.connectors.evm.wire import Transfer, WireError
 from payhealth.domain.records import MovementKind
 from payhealth.domain.times import EPOCH
-from tests.golden.evm.regenerate import DEPOSIT, OPERATOR, OTHER_DEPOSIT, TREASURY, book, cases, expected, translated
+from tests.golden.evm.regenerate import (
+    DEPOSIT,
+    OPERATOR,
+    OTHER_DEPOSIT,
+    TREASURY,
+    book,
+    cases,
+    expected,
+    translated,
+)
 
 ANSWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "execution_apis"
 STRANGER = "0x" + "d1" * 20
@@ -71,7 +80,9 @@ def test_only_deposits_share_the_bare_transaction_hash() -> None:
 
 
 @given(
-    ends=st.lists(st.tuples(st.sampled_from([DEPOSIT, OTHER_DEPOSIT, STRANGER]), st.integers(0, 9)), max_size=8),
+    ends=st.lists(
+        st.tuples(st.sampled_from([DEPOSIT, OTHER_DEPOSIT, STRANGER]), st.integers(0, 9)), max_size=8
+    ),
     order=st.randoms(),
 )
 def test_order_and_repetition_of_logs_are_irrelevant(ends: list[tuple[str, int]], order: Any) -> None:
@@ -114,7 +125,12 @@ def test_a_header_needs_all_that_links_it(field: str) -> None:
 
 def test_a_timestamp_beyond_time_is_refused() -> None:
     """No date holds a timestamp of 2**64 seconds."""
-    raw = {"number": "0x1", "hash": "0x" + "1" * 64, "parentHash": "0x" + "2" * 64, "timestamp": "0xffffffffffffffff"}
+    raw = {
+        "number": "0x1",
+        "hash": "0x" + "1" * 64,
+        "parentHash": "0x" + "2" * 64,
+        "timestamp": "0xffffffffffffffff",
+    }
     with pytest.raises(WireError, match="beyond the year 9999"):
         wire.header_of(raw)
 
@@ -153,7 +169,9 @@ def test_logs_of_a_reference_node_parse_or_are_rejected_with_a_reason() -> None:
 
 def test_receipts_of_a_reference_node_tell_their_outcome() -> None:
     """Status, block hash and created contract are where the connector looks for them."""
-    receipts = [answer["result"] for _, _, answer in exchanges("eth_getTransactionReceipt") if answer["result"]]
+    receipts = [
+        answer["result"] for _, _, answer in exchanges("eth_getTransactionReceipt") if answer["result"]
+    ]
     assert len(receipts) >= 5
     for receipt in receipts:
         wire.hash_of(receipt["blockHash"], "blockHash")

@@ -4,7 +4,9 @@ Frozen: written out here and not read from the code, which will have moved on. A
 ``name``, ``name:kind``, with a ``?`` where they may be null; text is the kind of those without one.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +19,7 @@ branch_labels = None
 depends_on = None
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-KINDS = {
+KINDS: dict[str, Any] = {
     "text": sa.Text(),
     "integer": BIG,
     "boolean": sa.Boolean(),
@@ -35,9 +37,11 @@ FACTS = (
         "movement",
         "connector movement_id",
         "payment_key|effective_at",
-        "connector movement_id rail kind status account handle payment_key reference amount:money "
-        "asset symbol effective_at:moment chain? block_number:integer? finality_s:integer? "
-        "finality?",
+        (
+            "connector movement_id rail kind status account handle payment_key reference amount:money "
+            "asset symbol effective_at:moment chain? block_number:integer? finality_s:integer? "
+            "finality?"
+        ),
     ),
     (
         "link",
@@ -49,52 +53,66 @@ FACTS = (
         "charge",
         "connector charge_id",
         "created_at|intent_id",
-        "connector charge_id intent_id? status amount:money amount_captured:money asset "
-        "created_at:moment failure_code? decline_code? network_status? outcome_reason? risk_level? "
-        "risk_score:integer? radar_rule? brand? country? funding? bin? fingerprint? wallet? "
-        "three_d_secure? customer? account balance_transaction?",
+        (
+            "connector charge_id intent_id? status amount:money amount_captured:money asset "
+            "created_at:moment failure_code? decline_code? network_status? outcome_reason? risk_level? "
+            "risk_score:integer? radar_rule? brand? country? funding? bin? fingerprint? wallet? "
+            "three_d_secure? customer? account balance_transaction?"
+        ),
     ),
     (
         "payment_intent",
         "connector intent_id",
         "",
-        "connector intent_id status amount:money amount_received:money asset created_at:moment "
-        "canceled_at:moment? latest_charge? customer? account",
+        (
+            "connector intent_id status amount:money amount_received:money asset created_at:moment "
+            "canceled_at:moment? latest_charge? customer? account"
+        ),
     ),
     (
         "refund",
         "connector refund_id",
         "charge_id",
-        "connector refund_id charge_id? intent_id? status amount:money asset reason? "
-        "created_at:moment balance_transaction? failure_balance_transaction?",
+        (
+            "connector refund_id charge_id? intent_id? status amount:money asset reason? "
+            "created_at:moment balance_transaction? failure_balance_transaction?"
+        ),
     ),
     (
         "dispute",
         "connector dispute_id",
         "charge_id",
-        "connector dispute_id charge_id? intent_id? status reason? amount:money asset "
-        "withdrawn:money reinstated:money created_at:moment evidence_due_at:moment?",
+        (
+            "connector dispute_id charge_id? intent_id? status reason? amount:money asset "
+            "withdrawn:money reinstated:money created_at:moment evidence_due_at:moment?"
+        ),
     ),
     (
         "balance_transaction",
         "connector balance_transaction_id",
         "source_id",
-        "connector balance_transaction_id source_id? type reporting_category? amount:money "
-        "fee:money net:money asset exchange_rate:money? created_at:moment available_at:moment?",
+        (
+            "connector balance_transaction_id source_id? type reporting_category? amount:money "
+            "fee:money net:money asset exchange_rate:money? created_at:moment available_at:moment?"
+        ),
     ),
     (
         "payout",
         "connector payout_id",
         "",
-        "connector payout_id status amount:money asset automatic:boolean created_at:moment "
-        "arrival_at:moment? balance_transaction?",
+        (
+            "connector payout_id status amount:money asset automatic:boolean created_at:moment "
+            "arrival_at:moment? balance_transaction?"
+        ),
     ),
     (
         "transfer_observation",
         "connector movement_id block_hash",
         "connector block_number",
-        "connector movement_id block_hash block_number:integer transaction_hash position sender "
-        "recipient amount:money asset block_at:moment canonical:boolean ignored_reason?",
+        (
+            "connector movement_id block_hash block_number:integer transaction_hash position sender "
+            "recipient amount:money asset block_at:moment canonical:boolean ignored_reason?"
+        ),
     ),
     (
         "block",
@@ -112,8 +130,10 @@ FACTS = (
         "entry",
         "connector entry_id",
         "effective_at",
-        "connector entry_id kind account reference amount:money asset effective_at:moment "
-        "ledger_recorded_at:moment? deleted:boolean",
+        (
+            "connector entry_id kind account reference amount:money asset effective_at:moment "
+            "ledger_recorded_at:moment? deleted:boolean"
+        ),
     ),
     (
         "handle",
@@ -137,13 +157,15 @@ FACTS = (
         "break",
         "break_id",
         "state",
-        "break_id primary_reason reasons movement_ids entry_ids amount:money at_risk:money asset "
-        "legs effective_at:moment? explanation state decided_by? note?",
+        (
+            "break_id primary_reason reasons movement_ids entry_ids amount:money at_risk:money asset "
+            "legs effective_at:moment? explanation state decided_by? note?"
+        ),
     ),
 )
 
 
-def _columns(written, primary):
+def _columns(written: str, primary: Sequence[str]) -> list[sa.Column[Any]]:
     columns = []
     for item in written.split():
         name, _, kind = item.rstrip("?").partition(":")
@@ -159,7 +181,7 @@ def _columns(written, primary):
     return columns
 
 
-def _facts():
+def _facts() -> None:
     for name, key, indexes, written in FACTS:
         keys = key.split()
         for table, primary in ((f"{name}_version", ["change_seq"]), (f"{name}_current", keys)):
@@ -169,23 +191,23 @@ def _facts():
             op.create_index(f"ix_{name}_current_{'_'.join(columns)}", f"{name}_current", columns)
 
 
-def _number(name, **options):
+def _number(name: str, **options: Any) -> sa.Column[Any]:
     return sa.Column(name, BIG, nullable=False, **options)
 
 
-def _text(name, *, nullable=False):
+def _text(name: str, *, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.String(), nullable=nullable)
 
 
-def _moment(name):
+def _moment(name: str) -> sa.Column[Any]:
     return sa.Column(name, UtcMoment(), nullable=False)
 
 
-def _table(name, *columns, key=("id",)):
+def _table(name: str, *columns: sa.Column[Any], key: Sequence[str] = ("id",)) -> None:
     op.create_table(name, *columns, sa.PrimaryKeyConstraint(*key, name=f"pk_{name}"))
 
 
-def _pulls():
+def _pulls() -> None:
     _table(
         "coverage_window",
         _text("connector"),
@@ -221,7 +243,7 @@ def _pulls():
     op.create_index("ix_pull_outcome_connector_stream_id", "pull_outcome", ["connector", "stream", "id"])
 
 
-def _runs():
+def _runs() -> None:
     _table(
         "statement_version",
         _number("change_seq", autoincrement=False),
@@ -249,7 +271,7 @@ def _runs():
     op.create_index("ix_check_result_check_name_id", "check_result", ["check_name", "id"])
 
 
-def upgrade():
+def upgrade() -> None:
     _facts()
     _table(
         "change_counter", _number("id", autoincrement=False), _number("change_seq"), _moment("recorded_at")
@@ -265,5 +287,5 @@ def upgrade():
     op.execute(counter.insert().values(id=1, change_seq=0, recorded_at=EPOCH))
 
 
-def downgrade():
+def downgrade() -> None:
     raise NotImplementedError("a store is never downgraded: restore a backup")
