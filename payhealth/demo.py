@@ -209,12 +209,8 @@ def _compare_fault(fault: Any, left: dict[str, dict[str, Any]]) -> Comparison:
 
 
 def _same(fault: Any, row: Mapping[str, Any]) -> bool:
-    return (
-        row["primary_reason"] == fault.reason
-        and row["amount"] == Decimal(fault.amount)
-        and row["at_risk"] == Decimal(fault.at_risk)
-        and row["asset"] == fault.asset
-    )
+    found = (row["primary_reason"], row["amount"], row["at_risk"], row["asset"])
+    return found == (fault.reason, Decimal(fault.amount), Decimal(fault.at_risk), fault.asset)
 
 
 def _compare_check(planted: Any, run: RunReport) -> Comparison:

@@ -48,7 +48,10 @@ def _findings(app: Application, *, deep: bool) -> Iterator[Finding]:
         yield Finding(
             subject="history",
             ok=not differences,
-            message="; ".join(differences[:5]) or "the current rows are what the history says",
+            message="; ".join(
+                f"{row['table']} {row['key']}: only in {row['only_in']}" for row in differences[:5]
+            )
+            or "the current rows are what the history says",
         )
 
 

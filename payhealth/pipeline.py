@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from payhealth.domain.coverage import StreamState, holes, merge
 from payhealth.domain.errors import PayhealthError, SourceError
-from payhealth.domain.records import ChainMark, Entry, Handle, Link, Movement
+from payhealth.domain.records import ChainMark, Entry, Handle, Link, Movement, Record
 from payhealth.domain.results import CheckResult, Outcome
 from payhealth.domain.times import EPOCH, iso
 from payhealth.outcomes import PullReport, ReconcileReport
@@ -120,7 +120,8 @@ def _refusal(source: Source) -> str | None:
 
 
 def _in_one_line(error: SourceError) -> str:
-    return f"{error.message} ({error.hint})" if error.hint else error.message
+    message = error.message or type(error).__name__
+    return f"{message} ({error.hint})" if error.hint else message
 
 
 def _pull_stream(
@@ -206,7 +207,7 @@ def reconcile(
     from payhealth.matching.engine import reconcile as match
     from payhealth.matching.store_inputs import from_store
 
-    types = (Movement, Entry, Link, ChainMark, Handle)
+    types: tuple[type[Record], ...] = (Movement, Entry, Link, ChainMark, Handle)
     tables = {kind: store.records(kind, as_of=as_of if history else None) for kind in types}
     inputs = from_store(tables, ruleset, starts=_starts(sources), rates=pegged(sources))
     outcome = match(inputs, ruleset, as_of=as_of)

@@ -69,7 +69,7 @@ class Jobs:
         report = self._app.pull(stop=self._stopping.is_set)
         self._metrics.pulled(report)
         for stream in report.streams:
-            tell = self._log.warning if stream.error else self._log.info
+            tell = self._log.info if stream.error is None else self._log.warning
             tell(
                 "stream_pulled",
                 connector=stream.connector,

@@ -58,7 +58,7 @@ class Metrics:
             self._read.labels(*labels).inc(stream.objects_read)
             self._requests.labels(*labels).inc(stream.requests)
             self._rejected.labels(*labels).inc(stream.rejected)
-            self._failures.labels(*labels).inc(1 if stream.error else 0)
+            self._failures.labels(*labels).inc(0 if stream.error is None else 1)
             if stream.error is None:
                 self._success.labels(*labels).set(stream.finished_at.timestamp())
 

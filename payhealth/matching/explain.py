@@ -27,7 +27,7 @@ _UNANSWERED = {
 _AMOUNT_WORDS = {
     BreakReason.DUPLICATE_CREDIT: "amount differs: the excess equals one or more of several equal entries",
     BreakReason.DUPLICATE_PAYMENT: "amount differs: the lack equals one or more of several equal payments",
-    BreakReason.REVERSAL_NOT_RECREDITED: "amount differs: won back, or not refunded after all, and not credited again",
+    BreakReason.REVERSAL_NOT_RECREDITED: "amount differs: won back or refund failed, and not credited again",
 }
 
 

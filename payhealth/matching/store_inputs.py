@@ -157,7 +157,7 @@ def _creditable(table: pa.Table, marks: pa.Table) -> Any:
         highest[mark["connector"], mark["chain"], "final"] = mark["final"]
         highest[mark["connector"], mark["chain"], "safe"] = mark["safe"]
     names = zip(*(table[name].to_pylist() for name in ("connector", "chain", "finality")), strict=True)
-    limits = np.array([highest.get(name, -1) for name in names], dtype=np.int64)  # type: ignore[call-overload]
+    limits = np.array([highest.get(name, -1) for name in names], dtype=np.int64)
     blocks = np.asarray(pc.fill_null(table["block_number"], 2**62).combine_chunks())
     return blocks <= limits
 
@@ -199,5 +199,5 @@ def _owners(asked: pa.Table, handles: pa.Table) -> list[dict[str, Any]]:
     with duckdb.connect() as session:
         session.register("unowned", asked)
         session.register("handles", known)
-        rows: list[dict[str, Any]] = session.execute(_OWNERS).to_arrow_table().to_pylist()
+        rows: list[dict[str, Any]] = session.sql(_OWNERS).to_arrow_table().to_pylist()
         return rows

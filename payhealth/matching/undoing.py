@@ -8,11 +8,8 @@ from dataclasses import dataclass
 
 from payhealth.domain.records import REDOING, UNDOING, MovementKind
 
-CANCELS = {
-    MovementKind.REFUND_REVERSAL: MovementKind.REFUND,
-    MovementKind.DISPUTE_REVERSAL: MovementKind.DISPUTE,
-}
-"""A failed refund or a won dispute cancels what it undoes, where that was never clawed back."""
+CANCELS = {MovementKind.DISPUTE_REVERSAL: MovementKind.DISPUTE}
+"""A won dispute cancels the dispute, where that was never clawed back."""
 
 
 @dataclass(frozen=True, slots=True)

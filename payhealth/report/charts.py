@@ -41,11 +41,12 @@ def _text(value: object) -> Markup:
 def _frame(body: str, label: str, top: float, unit: str, names: Sequence[str]) -> Markup:
     """Axes, grid and day names around a chart's body."""
     parts = [_open(label, HEIGHT)]
-    for step in range(5):
-        y = _y(step / 4)
+    steps = 4 if str(top).strip("0.").startswith("2") and "25" not in str(top) else 5
+    for step in range(steps + 1):
+        y = _y(step / steps)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">')
-        parts.append(f"{_text(f'{top * step / 4:,.6g}{unit}')}</text>")
+        parts.append(f"{_text(f'{top * step / steps:,.6g}{unit}')}</text>")
     every = max(1, len(names) // 8 + (len(names) % 8 > 0))
     for index in range(0, len(names), every):
         x = _x(index, len(names))

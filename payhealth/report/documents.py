@@ -87,8 +87,8 @@ def pull_document(report: PullReport) -> Document:
         Case(
             group="pull",
             name=f"{stream.connector}.{stream.stream}",
-            outcome=Outcome.ERROR if stream.error else Outcome.PASS,
-            message=stream.error or f"{stream.objects_read} read",
+            outcome=Outcome.PASS if stream.error is None else Outcome.ERROR,
+            message=f"{stream.objects_read} read" if stream.error is None else stream.error,
         )
         for stream in report.streams
     )

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from payhealth.domain.times import iso
 from payhealth.report.documents import Document
 from payhealth.report.escape import printable
-from payhealth.report.text import grouped, name_of, share
+from payhealth.report.text import broken, grouped, name_of, readable, share, shown_amounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +38,18 @@ def page(document: Document, charts: Sequence[Chart], *, generated_at: datetime)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(clean=printable, grouped=grouped, share=share)
+    environment.filters.update(
+        clean=printable,
+        grouped=grouped,
+        share=share,
+        readable=lambda text: printable(readable(text, document.symbols)),
+    )
     template = files("payhealth").joinpath("report/templates/report.html").read_text(encoding="utf-8")
     data = document.data
     return environment.from_string(template).render(
         data=data,
         statement=[_row(row, document.symbols) for row in data["statement"]],
+        amounts=shown_amounts(data["statement"]),
         breaks=sorted(data["breaks"], key=lambda row: (row["primary_reason"], row["break_id"])),
         checks=data.get("checks", []),
         holes=data["holes"],
@@ -55,7 +61,7 @@ def page(document: Document, charts: Sequence[Chart], *, generated_at: datetime)
 
 
 def _row(row: Mapping[str, Any], symbols: Mapping[str, str]) -> dict[str, Any]:
-    return {**row, "shown_asset": name_of(row["asset"], symbols)}
+    return {**row, "shown_asset": name_of(row["asset"], symbols), "broken": broken(row)}
 
 
 def verdict(document: Document) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_BREAKS = 30
+_LONG_HEX = re.compile(r"0x[0-9a-f]{64}")
 _COLOURS = {
     "pass": "green",
     "warn": "yellow",
@@ -39,7 +41,7 @@ def render(document: Document, console: Console) -> None:
         _breaks(data["breaks"], document.symbols, console)
         _beside(data, console)
     if "checks" in data:
-        _checks(data["checks"], console)
+        _checks(data["checks"], document.symbols, console)
     if "items" in data:
         _items(data["items"], console, document.title)
     if "story" in data:
@@ -73,16 +75,40 @@ def name_of(asset: str, symbols: Mapping[str, str]) -> str:
     return asset
 
 
+def readable(text: str, symbols: Mapping[str, str]) -> str:
+    """A sentence with assets by their short names, and long hashes cut in the middle."""
+    for asset in sorted(symbols, key=len, reverse=True):
+        if symbols[asset] and "/" in asset:
+            text = text.replace(asset, symbols[asset])
+    return _LONG_HEX.sub(lambda found: f"{found.group()[:10]}…{found.group()[-4:]}", text)
+
+
+_OPEN_WORDS = {
+    "after_as_of": "after the moment judged",
+    "before_start": "before the start",
+    "ignored": "ledger entries of other kinds (grants, usage and the like)",
+    "in_flight": "in flight",
+    "unpriced": "without a price",
+}
+
+
+def shown_amounts(statement: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns of a statement that are worth showing: those that are not 0 in every row."""
+    always = ("paid_in", "credited")
+    sometimes = ("fees_kept", "within_tolerance", "in_flight", "written_off")
+    return [*always, *(name for name in sometimes if any(Decimal(row[name]) for row in statement))]
+
+
+def broken(row: Mapping[str, Any]) -> str:
+    """The sum of a statement row's breaks, exact."""
+    return plain(total(Decimal(amount) for amount in row["breaks"].values()))
+
+
 def _statement(statement: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], console: Console) -> None:
     if not statement:
         console.print("Nothing was paid and nothing was credited.\n")
         return
-    amounts = ("paid_in", "credited", "fees_kept", "within_tolerance", "in_flight", "written_off")
-    shown = [
-        name
-        for name in amounts
-        if name in ("paid_in", "credited") or any(Decimal(row[name]) for row in statement)
-    ]
+    shown = shown_amounts(statement)
     headings = [(name.replace("_", " "), "right") for name in shown]
     table = _new(
         "Statement",
@@ -93,12 +119,11 @@ def _statement(statement: Sequence[Mapping[str, Any]], symbols: Mapping[str, str
         ("explained", "right"),
     )
     for row in statement:
-        broken = total(Decimal(amount) for amount in row["breaks"].values())
         table.add_row(
             terminal(name_of(row["asset"], symbols)),
             terminal(row["rail"]),
             *(grouped(row[name]) for name in shown),
-            f"[red]{grouped(plain(broken))}[/red]" if row["breaks"] else "0",
+            f"[red]{grouped(broken(row))}[/red]" if row["breaks"] else "0",
             share(row["explained"]),
         )
     console.print(table)
@@ -138,7 +163,7 @@ def _breaks(breaks: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], con
             reason,
             grouped(row["amount"]),
             terminal(symbols.get(row["asset"], row["asset"])),
-            terminal(row["explanation"]),
+            terminal(readable(row["explanation"], symbols)),
             terminal(row["break_id"]),
         )
     console.print(table)
@@ -149,7 +174,7 @@ def _breaks(breaks: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], con
 def _beside(data: Mapping[str, Any], console: Console) -> None:
     """What stands beside the statement: open rows, rejected rows, holes."""
     if data.get("open"):
-        counts = ", ".join(f"{count} {terminal(why)}" for why, count in data["open"].items())
+        counts = ", ".join(f"{count} {_OPEN_WORDS.get(why, why)}" for why, count in data["open"].items())
         console.print(f"Beside the statement: {counts}.")
     for row in data.get("rejected", ())[:10]:
         where = f"{row['file']}:{row['line']}: {row['reason']}"
@@ -162,11 +187,11 @@ def _beside(data: Mapping[str, Any], console: Console) -> None:
     console.print()
 
 
-def _checks(checks: Sequence[Mapping[str, Any]], console: Console) -> None:
+def _checks(checks: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], console: Console) -> None:
     table = _new("Checks", ("outcome", "left"), ("check", "left"), ("what it saw", "left"))
     for result in checks:
         colour = _COLOURS[result["outcome"]]
-        said = terminal(result["message"])
+        said = terminal(readable(result["message"], symbols))
         if result["next_step"] and result["outcome"] != "pass":
             said += f"\n[dim]→ {terminal(result['next_step'])}[/dim]"
         table.add_row(f"[{colour}]{result['outcome']}[/{colour}]", terminal(result["check"]), said)

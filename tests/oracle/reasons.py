@@ -220,13 +220,35 @@ def is_some_of_equals(total: Fraction, rows: list[tuple[Fraction, Fraction]]) ->
 def answered_in_order(
     amounts: list[tuple[Expectation, Fraction]], answers: Fraction
 ) -> list[tuple[Expectation, Fraction]]:
-    """What is left of each amount when `answers` is used up from the first to the last (decision 22)."""
+    """What is left of each amount when `answers` is used up from the first to the last."""
     left = []
     for one, amount in amounts:
         used = min(amount, answers)
         answers -= used
         left.append((one, amount - used))
     return left
+
+
+def answered_by_entries(
+    amounts: list[tuple[Expectation, Fraction]], entries: list[Fraction]
+) -> list[tuple[Expectation, Fraction]]:
+    """What is left of each amount: an entry answers the first one equal to it, the rest go in order.
+
+    Args:
+        amounts: what is asked for, by (time, id).
+        entries: sizes of the entries, by (time, id) (decision 22).
+    """
+    left = list(amounts)
+    unused = Fraction(0)
+    taken: set[int] = set()
+    for size in entries:
+        equal = [place for place, (_, amount) in enumerate(amounts) if amount == size and place not in taken]
+        if equal:
+            taken.add(equal[0])
+            left[equal[0]] = (amounts[equal[0]][0], Fraction(0))
+        else:
+            unused += size
+    return answered_in_order(left, unused)
 
 
 def unanswered_undoings(view: AssetView) -> list[tuple[Expectation, Fraction]]:
@@ -241,7 +263,7 @@ def unanswered_undoings(view: AssetView) -> list[tuple[Expectation, Fraction]]:
 def lacking_negative_entries(view: AssetView) -> list[tuple[Expectation, Fraction]]:
     """Undoing movements held against negative entries."""
     undoings = [(one, -one.amount) for one in view.expected_of(UNDOING_KINDS)]
-    return answered_in_order(undoings, view.entered_down)
+    return answered_by_entries(undoings, [-held.entry.amount for held in view.entries if held.entry.amount < 0])
 
 
 def unanswered_payments(view: AssetView) -> list[tuple[Expectation, Fraction]]:
@@ -256,8 +278,9 @@ def unanswered_payments(view: AssetView) -> list[tuple[Expectation, Fraction]]:
     won_back = [(one, one.amount) for one in view.expected_of({"dispute_reversal"})]
     needed = {one.movement.id: left for one, left in answered_in_order(won_back, never_clawed_back)}
     upward = view.expected_of(PAYMENT_KINDS | REVERSAL_KINDS)
-    return answered_in_order(
-        [(one, needed.get(one.movement.id, one.amount)) for one in upward], view.entered_up
+    return answered_by_entries(
+        [(one, needed.get(one.movement.id, one.amount)) for one in upward],
+        [held.entry.amount for held in view.entries if held.entry.amount > 0],
     )
 
 

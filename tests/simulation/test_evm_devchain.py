@@ -21,7 +21,8 @@ from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.rpc import build_app
 from payhealth.sandbox.interfaces import Chain
 from payhealth.sandbox.serve import LoopbackServer
-from tests.simulation.test_evm_fake_node import NOW, Shelf
+from tests.simulation.test_evm_fake_node import NOW
+from tests.simulation.test_evm_shelf import Shelf
 
 GENESIS_AT = datetime(2026, 1, 5, tzinfo=UTC)
 ETHER = 10**18

@@ -7,21 +7,19 @@ from it is then read from a real EVM in ``test_evm_devchain.py``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import orjson
-import pyarrow as pa
 
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.source import EvmSource
-from payhealth.domain.coverage import StreamState
-from payhealth.domain.records import Movement, Record, TransferObservation
-from payhealth.ports import Batch, StreamPlan
+from payhealth.domain.records import Movement, TransferObservation
+from tests.simulation.test_evm_shelf import Shelf
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 TOKEN = "0x" + "70" * 20
@@ -242,62 +240,6 @@ def _passes(log: dict[str, Any], wanted: dict[str, Any]) -> bool:
         if asked is not None and topic not in (asked if isinstance(asked, list) else [asked]):
             return False
     return True
-
-
-class Shelf:
-    """The least store that a source can be pulled into: current records by key, and a count of changes."""
-
-    def __init__(self) -> None:
-        self.current: dict[type[Record], dict[tuple[Any, ...], Record]] = {}
-        self.cursors: dict[str, str] = {}
-        self.windows: list[tuple[int, int]] = []
-        self.versions = 0
-
-    def commit(self, batch: Batch) -> None:
-        """Take a step in."""
-        for kind, rows in batch.records.items():
-            shelf = self.current.setdefault(kind, {})
-            keys = {tuple(getattr(row, name) for name in kind.KEY) for row in rows}
-            assert len(keys) == len(rows), f"a natural key stands twice in one batch of {kind}"
-            for row in rows:
-                assert isinstance(row, kind)
-                key = tuple(getattr(row, name) for name in kind.KEY)
-                self.versions += shelf.get(key) != row
-                shelf[key] = row
-        self.windows += [(window.lower, window.upper) for window in batch.windows]
-        if batch.cursor is not None:
-            self.cursors[batch.stream] = batch.cursor
-
-    def all(self, kind: type[Any]) -> list[Any]:
-        """The current records of a class."""
-        return list(self.current.get(kind, {}).values())
-
-    def records(self, kind: type[Record], *, as_of: datetime | None = None) -> pa.Table:
-        """The same as Arrow, as the real store gives them."""
-        rows = self.all(kind)
-        columns = {
-            one.name: pa.array([getattr(row, one.name) for row in rows], type=_arrow_type(str(one.type)))
-            for one in fields(kind)
-        }
-        return pa.table(columns)
-
-    def cursor(self, connector: str, stream: str) -> str | None:
-        """Where the next pull goes on."""
-        return self.cursors.get(stream)
-
-    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Not needed by this source."""
-        raise NotImplementedError
-
-    def stream_states(self, plans: Mapping[str, Sequence[StreamPlan]]) -> tuple[StreamState, ...]:
-        """Not needed by this source."""
-        raise NotImplementedError
-
-
-def _arrow_type(annotation: str) -> pa.DataType:
-    base = annotation.partition(" | ")[0]
-    types = {"Decimal": pa.decimal128(38, 18), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
-    return types.get(base, pa.timestamp("us", "UTC"))
 
 
 def settings(**changes: Any) -> EvmSettings:

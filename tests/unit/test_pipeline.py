@@ -133,6 +133,12 @@ def test_a_source_that_fails_stops_no_other() -> None:
     assert ended["credits.entries"].error is None
 
 
+def test_a_failure_without_words_is_a_failure() -> None:
+    """An error whose text is empty is recorded by its kind; an empty error must not read as none."""
+    ended = pull([FakeSource("cards", {"charges": [SourceUnavailableError("")]})], PullStore())
+    assert ended["cards.charges"].error == "SourceUnavailableError"
+
+
 def test_a_refused_source_is_recorded_for_every_stream_and_not_read() -> None:
     """A wrong key leaves an error at each of its streams, and nothing is pulled or written."""
     refused = FakeSource("cards", {"charges": [1], "refunds": [1]}, refusal=SourceRefusedError("wrong key"))

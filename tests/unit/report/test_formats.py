@@ -45,7 +45,7 @@ from tests.unit.report.support import (
 def as_text(document: Document) -> str:
     """The text format without colours."""
     out = io.StringIO()
-    render(document, Console(file=out, width=200, emoji=False, highlight=False, color_system=None))
+    render(document, Console(file=out, width=400, emoji=False, highlight=False, color_system=None))
     return out.getvalue()
 
 

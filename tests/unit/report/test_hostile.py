@@ -69,7 +69,7 @@ def test_the_terminal_gets_no_escape_sequence_of_a_strangers(text: str) -> None:
 def test_the_terminal_renders_with_its_last_line(text: str) -> None:
     """Half a tag beside another half neither raises nor swallows the verdict."""
     last = OUR_STYLES.sub("", on_terminal(text)).strip().splitlines()[-1]
-    assert last.startswith("Not all is well: 1 break, 1 failed, 2 could not be judged.")
+    assert last.startswith("Not all is well: 1 break, 1 failed, 2 could not be judged")
 
 
 def test_two_halves_of_a_tag_side_by_side_are_text() -> None:
