@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,13 @@ class Application:
         texts = [text for table in self.settings.connectors.values() for text in _texts(table)]
         return (*found, *(resolve(text) for text in texts if is_reference(text)))
 
+    def _need_sources(self) -> None:
+        if not self.sources:
+            raise ConfigurationError(
+                f"{self.file.name}: there is no [connectors.NAME] table, so there is nothing to judge",
+                hint="`payhealth init` writes an example to start from",
+            )
+
     def pull(
         self,
         *,
@@ -123,10 +131,12 @@ class Application:
     ) -> PullReport:
         """Read every source to now."""
         self.validate()
+        self._need_sources()
         return pipeline.pull(self.sources, self.store, self.clock, progress=progress, stop=stop)
 
     def reconcile(self, *, as_of: datetime | None = None, keep: bool = True) -> ReconcileReport:
         """Match what the store holds, now or as of a moment, and keep the result unless told not to."""
+        self._need_sources()
         return pipeline.reconcile(
             self.store,
             self.sources,
@@ -230,12 +240,33 @@ def thresholds(plugin: CheckPlugin, table: Mapping[str, Any], file: str) -> Mapp
         if key not in valid:
             where = f"{file}: unknown key checks.{plugin.name}.{key}"
             raise ConfigurationError(where + settings.nearest(key, sorted(valid)))
-        for inner in value if isinstance(value, Mapping) else ():
-            if inner not in limits | {"count"}:
-                where = f"{file}: unknown key checks.{plugin.name}.{key}.{inner}"
-                raise ConfigurationError(where + settings.nearest(inner, sorted(limits)))
+        where = f"{file}: checks.{plugin.name}.{key}"
+        if isinstance(plugin.defaults.get(key, {}), Mapping):
+            _check_limits(value, limits | {"count"}, where)
+        else:
+            _check_number(value, where)
         merged[key] = value
     return merged
+
+
+def _check_limits(value: Any, valid: set[str], where: str) -> None:
+    """One severity's thresholds: a table of known keys and numbers."""
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where} must be a table such as {{ {min(valid)} = 1 }}")
+    for key, limit in value.items():
+        if key not in valid:
+            raise ConfigurationError(f"{where}: unknown key {key}{settings.nearest(key, sorted(valid))}")
+        _check_number(limit, f"{where}.{key}")
+
+
+def _check_number(value: Any, where: str) -> None:
+    """A threshold: a number, or an exact decimal as text."""
+    try:
+        number = None if isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation:
+        number = None
+    if number is None or not number.is_finite() or number < 0:
+        raise ConfigurationError(f"{where}: must be a number that is not negative, not {value!r}")
 
 
 def wanted(plugin: CheckPlugin, select: tuple[str, ...], exclude: tuple[str, ...]) -> bool:

@@ -65,7 +65,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How the result i
 AsOfOption = Annotated[
     str | None, typer.Option("--as-of", metavar="MOMENT", help="Judge at this moment (ISO 8601 with zone).")
 ]
-FailOnOption = Annotated[FailOn, typer.Option(help="Exit 2 on a warning too.")]
+FailOnOption = Annotated[FailOn, typer.Option(help="With `warn`, exit 2 where something only warned.")]
 RequireDataOption = Annotated[bool, typer.Option("--require-data", help="Exit 3 where a check had no data.")]
 
 
@@ -109,12 +109,18 @@ def invoke(arguments: list[str]) -> int:
     return STATE.exit_code
 
 
-def _with_application(use: Callable[[Application], int]) -> None:
-    """Open what the configuration describes, use it, close it, keep the exit code."""
+def _with_application(use: Callable[[Application], int], *, validate: bool = True) -> None:
+    """Open what the configuration describes, use it, close it, keep the exit code.
+
+    Args:
+        validate: refuse a wrong configuration before anything, a store included, is made.
+    """
     from payhealth.bootstrap import application
 
     opened = application(STATE.config)
     try:
+        if validate:
+            opened.validate()
         STATE.exit_code = use(opened)
     finally:
         opened.close()
@@ -152,7 +158,7 @@ def doctor(
         bool, typer.Option("--deep", help="Compare the store's projection with its history.")
     ] = False,
 ) -> None:
-    """Try everything that the configuration names, and change nothing."""
+    """Try everything that the configuration names."""
     from payhealth.report import text
 
     def use(opened: Application) -> int:
@@ -162,7 +168,7 @@ def doctor(
         text.print_findings(findings)
         return 3 if any(not finding.ok for finding in findings) else 0
 
-    _with_application(use)
+    _with_application(use, validate=False)
 
 
 @app.command()
@@ -269,7 +275,7 @@ def run(
 def report_command(
     out: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("report.html"),
 ) -> None:
-    """Write the store's newest statement, breaks and checks as one HTML page."""
+    """Write statement, breaks and checks as one HTML page."""
 
     def use(opened: Application) -> int:
         _write_report(opened, out)
@@ -287,7 +293,7 @@ def _write_report(opened: Application, out: Path, done: RunReport | None = None)
 
 @app.command()
 def daemon() -> None:
-    """Pull, reconcile and check on their schedules until told to stop."""
+    """Pull, reconcile and check on a schedule."""
 
     def use(opened: Application) -> int:
         from payhealth.daemon.service import serve
@@ -301,44 +307,55 @@ def daemon() -> None:
 def demo(
     seed: Annotated[int | None, typer.Option(help="Which simulated business; random without.")] = None,
     days: Annotated[int, typer.Option(min=3, max=60, help="How many days it lives.")] = 14,
+    end: Annotated[
+        str | None, typer.Option(metavar="DATE", help="The day it ends, to live a seed again; today without.")
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Where to leave the store, configuration and report.")
     ] = None,
 ) -> None:
-    """Live through a simulated business with planted faults, and find them."""
+    """Find the faults planted in a simulated business."""
     from payhealth.demo import run_demo
 
-    STATE.exit_code = run_demo(seed=seed, days=days, folder=folder)
+    STATE.exit_code = run_demo(seed=seed, days=days, end=end, folder=folder)
 
 
 @breaks_app.command("list")
 def breaks_list(
     state: Annotated[
-        str | None, typer.Option(help="open, acknowledged or resolved; all unresolved without.")
+        str | None, typer.Option(help="open, acknowledged, reopened or resolved; all unresolved without.")
     ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """List breaks, the largest first."""
+    """List breaks, what is most at risk first."""
     _list("breaks", state, form)
 
 
 @breaks_app.command("show")
-def breaks_show(break_id: str, form: FormatOption = Format.TEXT) -> None:
+def breaks_show(
+    break_id: Annotated[str, typer.Argument(help="As `breaks list` shows it.")],
+    form: FormatOption = Format.TEXT,
+) -> None:
     """Show one break: its rows, legs, explanation and history."""
     _show("breaks", break_id, form)
 
 
 @matches_app.command("list")
 def matches_list(
-    state: Annotated[str | None, typer.Option(help="confirmed, proposed or superseded.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="confirmed, proposed, rejected, revoked or superseded.")
+    ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """List matches, the newest first."""
+    """List matches, the oldest first."""
     _list("matches", state, form)
 
 
 @matches_app.command("show")
-def matches_show(match_id: str, form: FormatOption = Format.TEXT) -> None:
+def matches_show(
+    match_id: Annotated[str, typer.Argument(help="As `matches list` shows it.")],
+    form: FormatOption = Format.TEXT,
+) -> None:
     """Show one match: its rows, rule, reasons and history."""
     _show("matches", match_id, form)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import mkdtemp
@@ -61,6 +62,22 @@ asset = "USD"
 """
 
 
+BEFORE_REORG = timedelta(minutes=60)
+"""How long before its end the business is judged for the first time."""
+
+
+class PhaseClock:
+    """A clock that was set to a moment of the simulated business and goes on from there."""
+
+    def __init__(self, moment: datetime) -> None:
+        self._moment = moment
+        self._started_s = time.monotonic()
+
+    def now(self) -> datetime:
+        """The moment, and the time since the clock was set."""
+        return self._moment + timedelta(seconds=time.monotonic() - self._started_s)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One line of planted against found; ``found`` is empty where nothing was."""
@@ -72,12 +89,14 @@ class Comparison:
     agrees: bool
 
 
-def run_demo(*, seed: int | None, days: int, folder: Path | None) -> int:
+def run_demo(*, seed: int | None, days: int, end: str | None, folder: Path | None) -> int:
     """Simulate, reconcile twice, compare with what was planted, leave a report.
 
     Args:
         seed: which business; a fresh one without.
         days: how many days it lives.
+        end: the day (ISO 8601) at whose midnight, UTC, it ends and is judged; today without. The same
+            seed, days and end give the same business.
         folder: where store, configuration and report are left; a new temporary one without.
 
     Returns:
@@ -86,19 +105,23 @@ def run_demo(*, seed: int | None, days: int, folder: Path | None) -> int:
     from payhealth.report.show import console
 
     chosen = seed if seed is not None else random.SystemRandom().randrange(1, 10**6)
+    last = _midnight(end)
     place = _place(folder)
     out = console()
-    out.print(f"[bold]payhealth demo[/bold] --seed {chosen}: a credits business, {days} days, on loopback")
-    with _world(chosen, days, place) as world:
+    out.print(
+        f"[bold]payhealth demo[/bold] --seed {chosen} --days {days} --end {last:%Y-%m-%d}: "
+        "a credits business, simulated, on loopback"
+    )
+    with _world(chosen, days, last, place) as world:
         config = write_config(world, place)
         out.print("living through the days before the reorg …")
         world.run_until_before_reorg()
-        before = _run(config)
+        before = _run(config, PhaseClock(last - BEFORE_REORG))
         out.print(
             f"first run, before a deposit is lost to a reorg: {before.reconcile.breaks.num_rows} breaks"
         )
         world.run_to_end()
-        after = _run(config, html=place / "report.html")
+        after = _run(config, PhaseClock(last), html=place / "report.html")
         compared = compare(world.truth, after)
         _show(after, compared, out)
     out.print(f"report: {place / 'report.html'}   configuration: {config}", soft_wrap=True)
@@ -113,14 +136,21 @@ def _place(folder: Path | None) -> Path:
     return place.resolve()
 
 
-def _world(seed: int, days: int, folder: Path) -> World:
+def _midnight(day: str | None) -> datetime:
+    try:
+        chosen = date.fromisoformat(day) if day is not None else datetime.now(UTC).date()
+    except ValueError:
+        raise ConfigurationError(f"--end must be a day such as 2026-11-23, not {day}") from None
+    return datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC)
+
+
+def _world(seed: int, days: int, end: datetime, folder: Path) -> World:
     try:
         from payhealth.sandbox.business.world import World
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the demo needs the package {error.name}", hint="pip install 'payhealth[demo]'"
         ) from error
-    end = datetime.now(UTC).replace(microsecond=0)
     return World(seed=seed, days=days, end=end, folder=folder)
 
 
@@ -153,12 +183,12 @@ def _quoted(texts: Sequence[str]) -> str:
     return ", ".join(f'"{text}"' for text in texts)
 
 
-def _run(config: Path, *, html: Path | None = None) -> RunReport:
-    """What ``payhealth run`` does, on its own connections."""
+def _run(config: Path, clock: PhaseClock, *, html: Path | None = None) -> RunReport:
+    """What ``payhealth run`` does, on its own connections, at a moment of the simulated business."""
     from payhealth.bootstrap import application
     from payhealth.reporting import write_html
 
-    app = application(config)
+    app = application(config, clock=clock)
     try:
         done = app.run()
         if html is not None:

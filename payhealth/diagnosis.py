@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from payhealth import pipeline
 from payhealth.bootstrap import Application
+from payhealth.domain.coverage import HoleKind
 from payhealth.domain.errors import PayhealthError
 
 
@@ -21,7 +22,7 @@ class Finding:
 
 
 def diagnose(app: Application, *, deep: bool) -> tuple[Finding, ...]:
-    """Try configuration, store and every source.
+    """Try configuration, store and every source; a stream that nobody pulled yet is said, not blamed.
 
     Args:
         deep: also compare the store's current rows with its history.
@@ -42,7 +43,10 @@ def _findings(app: Application, *, deep: bool) -> Iterator[Finding]:
     if store.ok:
         _, holes = pipeline.coverage(app.store, sources)
         for hole in holes:
-            yield Finding(subject=f"{hole.connector}.{hole.stream}", ok=False, message=hole.reason)
+            unread = hole.kind is HoleKind.UNREAD
+            hint = "run `payhealth pull`" if unread else ""
+            subject = f"{hole.connector}.{hole.stream}"
+            yield Finding(subject=subject, ok=unread, message=hole.reason, hint=hint)
     if store.ok and deep:
         differences = app.store.verify_projection()
         yield Finding(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from payhealth import settings
 from payhealth.api import reconcile
@@ -31,10 +33,22 @@ def reconcile_files(
         if name not in RULE_TABLES:
             near = settings.nearest(name, list(RULE_TABLES))
             raise ConfigurationError(f"{rules.name if rules else ''}: unknown key {name}{near}")
+    if rules is not None:
+        _check(rules, tables)
     report = reconcile(payments, ledger, rules=tables.get("rules"), policy=tables.get("policy"), as_of=as_of)
     if out is not None:
         write(out, report)
     return report
+
+
+def _check(rules: Path, tables: Mapping[str, Any]) -> None:
+    """Refuse a wrong rule by the name of its file; reading them again later costs nothing."""
+    from payhealth.matching.model import parse_rules
+
+    try:
+        parse_rules(tables)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{rules.name}: {error.message}", hint=error.hint) from None
 
 
 def write(out: Path, report: ReconcileReport) -> None:

@@ -12,8 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from payhealth.domain.coverage import StreamState, holes, merge
-from payhealth.domain.errors import PayhealthError, SourceError
+from payhealth.domain.coverage import Hole, HoleKind, StreamState, holes, merge
+from payhealth.domain.errors import PayhealthError, SourceDataError, SourceError
 from payhealth.domain.records import ChainMark, Entry, Handle, Link, Movement, Record
 from payhealth.domain.results import CheckResult, Outcome
 from payhealth.domain.times import EPOCH, iso
@@ -34,7 +34,6 @@ from payhealth.ports import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from payhealth.domain.coverage import Hole
     from payhealth.matching.model import Ruleset
 
 Progress = Callable[[str, str, int], None]
@@ -121,7 +120,8 @@ def _refusal(source: Source) -> str | None:
 
 def _in_one_line(error: SourceError) -> str:
     message = error.message or type(error).__name__
-    return f"{message} ({error.hint})" if error.hint else message
+    hint = error.hint if isinstance(error, SourceDataError) else ""
+    return f"{message} ({hint})" if hint else message
 
 
 def _pull_stream(
@@ -212,6 +212,8 @@ def reconcile(
     inputs = from_store(tables, ruleset, starts=_starts(sources), rates=pegged(sources))
     outcome = match(inputs, ruleset, as_of=as_of)
     states, found = coverage(store, sources)
+    if history:
+        found = (*found, *_unread_then(store, states, as_of))
     changes = None
     if keep and not history:
         changes = store.save_run(
@@ -232,6 +234,30 @@ def reconcile(
         changes=changes,
         symbols=_symbols(tables[Movement]),
     )
+
+
+_FIRST_READ = """
+select connector, stream, min(finished_at) as first_read_at from v_pulls where error is null
+group by connector, stream
+"""
+
+
+def _unread_then(store: StoreReader, states: Sequence[StreamState], as_of: datetime) -> Iterator[Hole]:
+    """The streams that had never been read to the end at a moment of the past."""
+    rows = store.rows(_FIRST_READ)
+    first = {(row["connector"], row["stream"]): datetime.fromisoformat(row["first_read_at"]) for row in rows}
+    for state in states:
+        read_at = first.get((state.connector, state.stream))
+        if read_at is not None and read_at > as_of:
+            yield Hole(
+                connector=state.connector,
+                stream=state.stream,
+                kind=HoleKind.UNREAD,
+                unit=state.unit,
+                lower=state.required_lower,
+                upper=None,
+                reason=f"not read before {iso(read_at)}",
+            )
 
 
 def _symbols(movements: pa.Table) -> dict[str, str]:
@@ -328,12 +354,13 @@ def _judge(job: CheckJob, store: StoreReader, context: CheckContext) -> CheckRes
 
 
 def _missing(plugin: CheckPlugin, context: CheckContext) -> list[str]:
-    """The holes in what a check reads, in words."""
-    return [
-        f"{hole.connector}.{hole.stream} ({hole.reason})"
-        for hole in context.holes
-        if any(_reads(context.connector_kinds[hole.connector], hole.stream, read) for read in plugin.reads)
-    ]
+    """The holes in what a check reads, in words; of streams that wait for a failed one, the failed one."""
+    words: dict[tuple[str, str], str] = {}
+    for hole in context.holes:
+        if any(_reads(context.connector_kinds[hole.connector], hole.stream, read) for read in plugin.reads):
+            cause = (hole.connector, hole.reason.rpartition(" failed: ")[2])
+            words.setdefault(cause, f"{hole.connector}.{hole.stream} ({hole.reason})")
+    return list(words.values())
 
 
 def _reads(kind: str, stream: str, read: tuple[str, str]) -> bool:

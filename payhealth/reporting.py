@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,26 @@ if TYPE_CHECKING:
     from payhealth.domain.coverage import StreamState
 
 MAX_DAYS = 60
+_INTERNAL = ("content_hash", "change_seq", "previous_seq", "version_id")
 
 _DAILY_ATTEMPTS = "select created_at, status from v_charges where status in ('succeeded', 'failed')"
 
 _LISTED = {
-    "breaks": ("break_id", "state", "primary_reason", "amount", "asset", "effective_at", "explanation"),
+    "breaks": (
+        "break_id",
+        "state",
+        "primary_reason",
+        "amount",
+        "at_risk",
+        "asset",
+        "effective_at",
+        "explanation",
+    ),
     "matches": ("match_id", "state", "rule", "confidence", "residual", "asset", "reasons"),
+}
+_ORDER: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "breaks": lambda row: (-Decimal(row["at_risk"]), row["break_id"]),
+    "matches": lambda row: (str(row["recorded_at"]), row["match_id"]),
 }
 _STATES = {
     "breaks": ("open", "acknowledged", "reopened", "resolved"),
@@ -51,8 +66,14 @@ def list_document(app: Application, what: str, state: str | None) -> Document:
         raise InputError(f"there is no state {state}; {what} are {', '.join(_STATES[what])}")
     chosen = {} if state is None else {"states": (state,)}
     found = app.store.breaks(**chosen) if what == "breaks" else app.store.matches(**chosen)
-    items = [as_json({name: row[name] for name in _LISTED[what]}) for row in found]
+    found.sort(key=_ORDER[what])
+    items = [_listed(what, row) for row in found]
     return Document(title=what, data={"items": items})
+
+
+def _listed(what: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    values = as_json({name: row[name] for name in _LISTED[what]})
+    return {name: ", ".join(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def story_document(app: Application, what: str, identifier: str) -> Document:
@@ -67,7 +88,7 @@ def story_document(app: Application, what: str, identifier: str) -> Document:
             f"there is no {what.rstrip('es')} {identifier}", hint=f"payhealth {what} list shows them"
         )
     now = as_json(history[-1])
-    story = {name: value for name, value in now.items() if name not in ("content_hash", "change_seq")}
+    story = {name: value for name, value in now.items() if name not in _INTERNAL and value is not None}
     if len(history) > 1:
         story["history"] = [as_json({"at": row["recorded_at"], "state": row["state"]}) for row in history]
     return Document(title=f"{what} {identifier}", data={"story": story})

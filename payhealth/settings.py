@@ -146,8 +146,12 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def describe(error: ValidationError, *, file: str, model: type[BaseModel], prefix: str = "") -> str:
-    """The first fault of a validation in one line: file, key, what is wrong, the nearest valid key."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    """One fault of a validation in one line: file, key, what is wrong, the nearest valid key.
+
+    An unknown key comes before a missing one: it is often the missing one, misspelt.
+    """
+    faults = error.errors(include_url=False, include_input=False)
+    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     location = [str(part) for part in first["loc"]]
     key = ".".join([*([prefix] if prefix else []), *location]) or prefix or "the file"
     if first["type"] == "extra_forbidden":

@@ -103,7 +103,7 @@ def _verdict(
 def _next_step(outcome: Outcome) -> str:
     if outcome in (Outcome.WARN, Outcome.FAIL):
         return "answer what is open in time, refund what is fraud, and look at the reasons for a common cause"
-    return ""
+    return "wait for card payments, or widen window_s" if outcome is Outcome.NO_DATA else ""
 
 
 def _reasons(data: DisputeData) -> tuple[Segment, ...]:

@@ -43,7 +43,11 @@ def evaluate(data: tuple[StreamFreshness, ...], thresholds: Mapping[str, Any], n
     if not data:
         return _result(Outcome.NO_DATA, "no source is configured", thresholds, now)
     unread = [stream.stream for stream in data if stream.last_ok_at is None]
-    failed = [f"{stream.stream} ({stream.error})" for stream in data if stream.error]
+    failed = [
+        f"{stream.stream} ({stream.error})"
+        for stream in data
+        if stream.error and not stream.error.startswith("not tried after")
+    ]
     read = [stream for stream in data if stream.last_ok_at is not None]
     outcome = worst([_age_outcome(stream, thresholds, now) for stream in read])
     if (unread or failed) and outcome is not Outcome.FAIL:
@@ -74,6 +78,9 @@ def _age_outcome(stream: StreamFreshness, thresholds: Mapping[str, Any], now: da
     return Outcome.PASS
 
 
+_NEXT_STEPS = {Outcome.PASS: "", Outcome.NO_DATA: "configure a source: [connectors.NAME]"}
+
+
 def _result(
     outcome: Outcome, message: str, thresholds: Mapping[str, Any], now: datetime, value: str | None = None
 ) -> CheckResult:
@@ -85,9 +92,7 @@ def _result(
         value=value,
         unit="s",
         thresholds=thresholds,
-        next_step=""
-        if outcome is Outcome.PASS
-        else "run `payhealth pull` and read what it says of the source",
+        next_step=_NEXT_STEPS.get(outcome, "run `payhealth pull` and read what it says of the source"),
     )
 
 

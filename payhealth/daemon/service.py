@@ -117,7 +117,7 @@ def build_scheduler(
         trigger: Any = IntervalTrigger(seconds=every_s)
         if job is not None:
             trigger = _trigger(name, job, file)
-        scheduler.add_job(jobs.named(name), trigger, id=name, next_run_time=_now())
+        scheduler.add_job(jobs.named(name), trigger, id=name, name=name, next_run_time=_now())
     return scheduler
 
 

@@ -54,6 +54,8 @@ def tagged(ids: pa.Array) -> pa.Array:
 
 def hashed(texts: pa.Array, prefix: str, session: Session) -> pa.Array:
     """A short id for each text."""
+    if not len(texts):
+        return texts
     rows = pa.table(
         {
             "row_no": np.arange(len(texts)),
@@ -61,6 +63,4 @@ def hashed(texts: pa.Array, prefix: str, session: Session) -> pa.Array:
             "prefix": one(prefix).take(pa.array(np.zeros(len(texts), int))),
         }
     )
-    return pa.concat_arrays(
-        session.run("names", {"texts": rows})["name"].chunks or [pa.array([], pa.string())]
-    )
+    return pa.concat_arrays(session.run("names", {"texts": rows})["name"].chunks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from payhealth.domain.times import to_us
 from payhealth.matching import legs as leg_arithmetic
 from payhealth.matching import reference, statement
 from payhealth.matching.board import Board, Pass
-from payhealth.matching.exact import WIDE, Units, choose_units, to_ints
+from payhealth.matching.exact import WIDE, Units, choose_units
 from payhealth.matching.expectations import expect
 from payhealth.matching.flags import group_flags
 from payhealth.matching.inputs import MatchInputs, MatchOutcome
@@ -53,12 +54,14 @@ def reconcile(
     *,
     as_of: datetime,
     reason_rules: Sequence[ReasonRule] = DEFAULT_REASON_RULES,
+    session: Session | None = None,
 ) -> MatchOutcome:
     """Match movements with entries as of a moment and prove that the statement adds up.
 
     Args:
         as_of: the moment at which ages are taken; later rows stay open as ``after_as_of``.
         reason_rules: how breaks are named, in order.
+        session: a database to work in, for callers with many small runs; without, one for this run.
 
     Raises:
         ConfigurationError: a rule names a pass that is not built.
@@ -66,8 +69,8 @@ def reconcile(
         InvariantError: the outcome does not add up: a fault of payhealth.
     """
     watch = _Watch()
-    with Session() as session:
-        return _run(inputs, ruleset, session, watch, as_of_us=to_us(as_of), reason_rules=reason_rules)
+    with nullcontext(session) if session is not None else Session() as database:
+        return _run(inputs, ruleset, database, watch, as_of_us=to_us(as_of), reason_rules=reason_rules)
 
 
 def _run(
@@ -140,7 +143,7 @@ def _board_in(
         movements=mark_unpriced(movements, expectations.unpriced),
         entries=entries,
         expectations=expectations,
-        entered=to_ints(entries.table["amount"], units),
+        entered=entries.amounts(units),
         entry_policy=entry_policy,
         entry_clear_us=times_to_clear_us(entry_policy, ruleset),
         ruleset=ruleset,

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from payhealth.domain.errors import AmountError, InputError
-from payhealth.domain.money import MAX_SCALED, SCALE, from_scaled, plain, to_scaled
+from payhealth.domain.money import SCALE, from_scaled, to_scaled
 
 Ints = npt.NDArray[Any]
 """int64, or objects that are Python's integers."""
@@ -74,13 +74,10 @@ class Units:
         return from_scaled(int(value) * self.factor)
 
     def text(self, value: int) -> str:
-        """The canonical text of an amount of any size."""
-        scaled = int(value) * self.factor
-        if abs(scaled) <= MAX_SCALED:
-            return plain(from_scaled(scaled))
-        whole, rest = divmod(abs(scaled), 10**SCALE)
-        digits = f"{whole}.{rest:0{SCALE}d}".rstrip("0").rstrip(".")
-        return f"-{digits}" if scaled < 0 else digits
+        """The canonical text of an amount of any size, as :func:`payhealth.domain.money.plain` writes it."""
+        whole, rest = divmod(abs(int(value)), 10**self.places)
+        digits = f"{whole}.{rest:0{self.places}d}".rstrip("0") if rest else str(whole)
+        return f"-{digits}" if value < 0 else digits
 
 
 WIDE = Units()

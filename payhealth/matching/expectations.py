@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 from payhealth.domain.errors import InputError
 from payhealth.domain.money import to_scaled
 from payhealth.domain.records import EXPECTING, REDOING, UNDOING, MovementKind
-from payhealth.matching.exact import Index, Ints, Mask, Units, to_ints
+from payhealth.matching.exact import Index, Ints, Mask, Units
 from payhealth.matching.fees import credit, round_to
 from payhealth.matching.policies import policies_of, times_to_clear_us
 from payhealth.matching.policy import Policy, Rounding, Ruleset
 from payhealth.matching.queries import Session
 from payhealth.matching.rates import value_of
-from payhealth.matching.rows import Side, mask_of
+from payhealth.matching.rows import Side, joined, mask_of
 
 KINDS: Final = tuple(kind for kind in MovementKind if kind in EXPECTING)
 """Movement kinds by their number."""
@@ -134,13 +134,13 @@ def _reversal_cells(movements: Side, kind: Index, session: Session) -> list[Inde
     undoing = ~PAYING[kind]
     if not undoing.any():
         return []
-    visible = np.flatnonzero(movements.visible)
+    numbers, visible = movements.came(movements.visible)
     table = pa.table(
         {
-            "row_no": visible,
-            "ref": movements.reference.take(pa.array(visible)),
-            "asset": movements.column("asset").take(pa.array(visible)),
-            "undoes": undoing[visible],
+            "row_no": numbers,
+            "ref": movements.came_reference.filter(visible),
+            "asset": joined(movements.table["asset"]).filter(visible),
+            "undoes": undoing[numbers],
         }
     )
     found = session.run("reversals", {"movement_rows": table})
@@ -154,7 +154,7 @@ def _unpriced(movements: Side, policy: Index, ruleset: Ruleset, rates: pa.Table 
     asset, own = _assets(movements, policy, ruleset), movements.column("asset")
     if not mask_of(pc.not_equal(own, asset)).any():
         return np.zeros(len(policy), dtype=bool)
-    return value_of(to_ints(movements.table["amount"], units), own, asset, movements.at_us, rates, units)[1]
+    return value_of(movements.amounts(units), own, asset, movements.at_us, rates, units)[1]
 
 
 def _numbers(column: pa.Array) -> Index:
@@ -172,7 +172,7 @@ def _assets(movements: Side, policy: Index, ruleset: Ruleset) -> pa.Array:
 def _value(
     movements: Side, policy: Index, asset: pa.Array, ruleset: Ruleset, rates: pa.Table | None, units: Units
 ) -> _Valued:
-    amount = to_ints(movements.table["amount"], units)
+    amount = movements.amounts(units)
     own = movements.column("asset")
     foreign = mask_of(pc.not_equal(own, asset))
     value, unpriced = amount, np.zeros(len(amount), dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,7 @@ class _Book:
     cells: Cells
     facts: Facts
     near: NearMisses
+    texts: Mapping[str, Mapping[int, str]]
     at_us: Index
     by_group: Index
     row_start: Index
@@ -62,8 +63,7 @@ class _Book:
 
     def row_id(self, place: int) -> str:
         """The id of a row."""
-        side = self.board.entries if self.left.entry[place] else self.board.movements
-        return _short(side.column("id")[int(self.left.number[place])].as_py())
+        return _short(self.texts["id"][place])
 
 
 def explanations(
@@ -87,11 +87,36 @@ def explanations(
     starts = [np.searchsorted(column, np.arange(left.groups + 1)) for column in (legs.group, facts.group)]
     by_group = np.argsort(left.group, kind="stable")
     row_start = np.searchsorted(left.group[by_group], np.arange(left.groups + 1))
+    near = near_misses(board, left, rows, legs)
     book = _Book(
-        board, left, rows, legs, cells, facts, near_misses(board, left, rows, legs), moments(board, left),
+        board, left, rows, legs, cells, facts, near, _texts(board, left, near, groups), moments(board, left),
         by_group, row_start, *starts,
     )  # fmt: skip
     return [_explain(book, int(group), reason) for group, reason in zip(groups, primary, strict=True)]
+
+
+def _texts(board: Board, left: Left, near: NearMisses, groups: Index) -> dict[str, dict[int, str]]:
+    """Ids, kinds and references of the rows of some groups and of their near-misses, by place."""
+    broken = np.zeros(left.groups, dtype=bool)
+    broken[groups] = True
+    wanted = broken[left.group]
+    for found in (near.same_amount, near.close_amount, near.same_letters):
+        others = found[wanted]
+        wanted[others[others >= 0]] = True
+    texts: dict[str, dict[int, str]] = {"id": {}, "kind": {}, "reference": {}}
+    for side, places in (
+        (board.movements, np.flatnonzero(wanted & ~left.entry)),
+        (board.entries, np.flatnonzero(wanted & left.entry)),
+    ):
+        numbers = left.number[places]
+        columns = {
+            "id": side.take("id", numbers),
+            "kind": side.take("kind", numbers),
+            "reference": side.references(numbers),
+        }
+        for name, column in columns.items():
+            texts[name].update(zip(places.tolist(), column.to_pylist(), strict=True))
+    return texts
 
 
 def _explain(book: _Book, group: int, reason: str) -> str:
@@ -122,16 +147,14 @@ def _lead(book: _Book, group: int, rows: Sequence[int], reason: BreakReason) -> 
 def _named(book: _Book, rows: Sequence[int]) -> str:
     """The rows in words: one by its kind and id, several by their number and the first id."""
     place = rows[0]
-    side = book.board.entries if book.left.entry[place] else book.board.movements
     if len(rows) > 1:
         return f"{len(rows)} rows ({book.row_id(place)} the first)"
-    kind = side.column("kind")[int(book.left.number[place])].as_py()
+    kind = book.texts["kind"][place]
     return f"{'entry' if book.left.entry[place] else kind} {book.row_id(place)}"
 
 
 def _reference(book: _Book, place: int) -> str:
-    side = book.board.entries if book.left.entry[place] else book.board.movements
-    reference = side.reference[int(book.left.number[place])].as_py()
+    reference = book.texts["reference"][place]
     return f" (reference {_short(reference)})" if reference else " (it carries no reference)"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from payhealth.domain.breaks import BreakFlag
@@ -85,9 +84,9 @@ def _before_final(board: Board) -> Mask:
     waiting = mask_of(pc.equal(board.movements.why.fill_null(""), IN_FLIGHT))
     if not waiting.any():
         return np.zeros(len(board.entered), dtype=bool)
-    keys = board.movements.key.filter(pa.array(waiting)).unique()
+    keys = board.movements.keys(np.flatnonzero(waiting)).unique()
     keys = keys.filter(pc.not_equal(keys, ""))
-    return mask_of(pc.is_in(board.entries.key, value_set=keys))
+    return mask_of(pc.is_in(board.entries.came_key, value_set=keys))[board.entries.order]
 
 
 def _small_movements(board: Board) -> Mask:

@@ -1,23 +1,24 @@
 """What gathers rows into groups: vendor-owned ids, metadata references, and ledger references.
 
 Ids are nodes, links between an id and a payment key are edges; what hangs together is one group. Two
-payments that a shared reference gathers keep their own payment keys.
+payments that a shared reference gathers keep their own payment keys. An alias (another id of a payment)
+holds payments together only where a row names it: the deposits of one transaction are one group when an
+entry carries the bare transaction, and groups of their own when each is named by itself.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from payhealth.domain.assets import normalise_hex
+from payhealth.matching.exact import Index, Mask, codes, sum_by
+from payhealth.matching.normalise import normalised
+from payhealth.matching.rows import joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,61 +45,59 @@ def gather(movements: pa.Table, entries: pa.Table, links: pa.Table, max_share: i
         movements: with ``payment_key`` and ``reference``.
         entries: with ``reference``.
         links: with ``alias`` and ``payment_key``.
-        max_share: an id that leads to more movements than this is no reference.
+        max_share: an id that leads to more movements than this is no reference; a payment key always is.
     """
-    keys = _normal(movements["payment_key"])
-    references = _normal(movements["reference"])
-    named = pc.not_equal(references, "")
-    aliases = pa.concat_arrays([_normal(links["alias"]), references.filter(named)])
-    targets = pa.concat_arrays([_normal(links["payment_key"]), keys.filter(named)])
-    shared = _shared(aliases, targets, keys, max_share)
-    kept = pc.invert(pc.is_in(aliases, pa.array(list(shared), pa.string())))
-    group_of = _components(aliases.filter(kept), targets.filter(kept), keys)
-    entered = _normal(entries["reference"])
-    entered = pc.if_else(pc.is_in(entered, pa.array(list(shared), pa.string())), "", entered)
+    texts = (
+        *(movements[name] for name in ("payment_key", "reference")),
+        *(links[name] for name in ("alias", "payment_key")),
+        entries["reference"],
+    )
+    columns, names = codes([pa.array([""]), *(normalised(joined(column)) for column in texts)])
+    _, keys, references, aliases, targets, entered = columns
+    is_key = _marked(len(names), keys)
+    named = _marked(len(names), references, entered)
+    linked = named[aliases] & (targets != 0)
+    ids, owners = _distinct(
+        np.concatenate([references, aliases[linked]]), np.concatenate([keys, targets[linked]]), len(names)
+    )
+    count = np.bincount(keys, minlength=len(names))
+    shares = sum_by(ids, count[owners], len(names))
+    shared = (shares > max_share) & ~is_key
+    held = ~shared[ids]
+    group = _components(ids[held], owners[held], is_key)
+    entered = np.where(shared[entered], 0, entered)
+    every = pa.array(names, pa.string())
     return Gathering(
-        of_movements=_looked_up(keys, group_of),
-        of_entries=_looked_up(entered, group_of),
-        entry_references=entered,
-        shared=shared,
+        of_movements=every.take(pa.array(group[keys])),
+        of_entries=every.take(pa.array(group[entered])),
+        entry_references=every.take(pa.array(entered)),
+        shared={names[number]: int(shares[number]) for number in np.flatnonzero(shared).tolist()},
     )
 
 
-def _normal(column: pa.ChunkedArray) -> pa.Array:
-    """One array, trimmed, hexadecimal parts in lower case."""
-    array = pc.utf8_trim_whitespace(pc.fill_null(column.combine_chunks(), ""))
-    if not pc.any(pc.match_substring_regex(array, "0[xX][0-9a-fA-F]*[A-F]|0X")).as_py():
-        return array
-    return pa.array([normalise_hex(text) for text in array.to_pylist()], pa.string())
+def _marked(size: int, *numbers: Index) -> Mask:
+    """Which texts occur in the columns; the empty text never does."""
+    marked = np.zeros(size, dtype=bool)
+    for column in numbers:
+        marked[column] = True
+    marked[0] = False
+    return marked
 
 
-def _shared(aliases: pa.Array, targets: pa.Array, keys: pa.Array, max_share: int) -> dict[str, int]:
-    """Ids that lead to more movements than allowed; a payment key is the vendor's own and always holds."""
-    movements_of = {row["values"]: row["counts"] for row in keys.value_counts().to_pylist()}
-    suspicious: Counter[str] = Counter()
-    pairs = pa.table({"alias": aliases, "target": targets}).group_by(["alias", "target"]).aggregate([])
-    for alias, target in zip(pairs["alias"].to_pylist(), pairs["target"].to_pylist(), strict=True):
-        if alias != target:
-            suspicious[alias] += movements_of.get(target, 0)
-    return {alias: count for alias, count in sorted(suspicious.items()) if count > max_share}
+def _distinct(ids: Index, owners: Index, size: int) -> tuple[Index, Index]:
+    """The distinct pairs of an id and another text that owns it, without empty ones."""
+    real = (ids != 0) & (owners != 0) & (ids != owners)
+    pairs = np.unique(ids[real] * size + owners[real])
+    return pairs // size, pairs % size
 
 
-def _components(aliases: pa.Array, targets: pa.Array, keys: pa.Array) -> dict[str, str]:
-    """Every id's group, called by the smallest payment key in it."""
-    coded = pa.concat_arrays([aliases, targets, keys]).dictionary_encode()
-    names = coded.dictionary.to_pylist()
-    codes = np.asarray(coded.indices)
-    left, right = codes[: len(aliases)], codes[len(aliases) : 2 * len(aliases)]
-    edges = coo_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(len(names), len(names)))
-    _, component = connected_components(edges, directed=False)
-    heads: dict[int, str] = {}
-    for code in np.unique(codes[len(aliases) :]).tolist():
-        here = int(component[code])
-        heads[here] = min(heads.get(here, names[code]), names[code])
-    return {name: heads[int(component[code])] for code, name in enumerate(names) if name}
-
-
-def _looked_up(texts: pa.Array, group_of: Mapping[str, Any]) -> pa.Array:
-    coded = texts.dictionary_encode()
-    groups = pa.array([group_of.get(name, "") for name in coded.dictionary.to_pylist()], pa.string())
-    return groups.take(coded.indices) if len(coded) else pa.array([], pa.string())
+def _components(left: Index, right: Index, is_key: Mask) -> Index:
+    """For each text the smallest payment key that it hangs together with, 0 (the empty text) for none."""
+    size = len(is_key)
+    links = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(size, size))
+    count, label = connected_components(links, directed=False)
+    head = np.full(count, size, dtype=np.int64)
+    keys = np.flatnonzero(is_key)
+    np.minimum.at(head, label[keys], keys)
+    head[head == size] = 0
+    return np.asarray(head[label], dtype=np.int64)

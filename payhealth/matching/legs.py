@@ -79,10 +79,8 @@ def cut(board: Board, left: Left) -> tuple[LeftRows, Legs]:
     due = np.concatenate([expected, -amount])
     paid = np.concatenate([expectations.paid[movement], board.units.zeros(len(entry))])
     waits = np.concatenate([board.movement_waits[movement], board.entry_waits[entry]])
-    asset, assets = _codes(expectations.asset, movement, board.entries.column("asset"), entry)
-    own, accounts = _codes(
-        board.movements.column("account"), movement, board.entries.column("account"), entry
-    )
+    asset, assets = _codes(expectations.asset.take(pa.array(movement)), board.entries.take("asset", entry))
+    own, accounts = _codes(board.movements.take("account", movement), board.entries.take("account", entry))
     account = _joined_accounts(left, own)
     place = (left.group * max(len(assets), 1) + asset) * max(len(accounts), 1) + account
     distinct, leg = np.unique(place, return_inverse=True)
@@ -90,10 +88,9 @@ def cut(board: Board, left: Left) -> tuple[LeftRows, Legs]:
     return rows, _add_up(rows, left, distinct, assets, accounts)
 
 
-def _codes(left: pa.Array, movement: Index, right: pa.Array, entry: Index) -> tuple[Index, list[str]]:
+def _codes(left: pa.Array, right: pa.Array) -> tuple[Index, list[str]]:
     """Number the texts of both sides' rows; the empty text is always number 0."""
-    chosen = pa.concat_arrays([pa.array([""]), left.take(pa.array(movement))])
-    lefts, rights, names = code_both(chosen, right.take(pa.array(entry)))
+    lefts, rights, names = code_both(pa.concat_arrays([pa.array([""]), left]), right)
     return np.concatenate([lefts[1:], rights]), names
 
 

@@ -77,9 +77,7 @@ def _close_enough(value: Ints, found: Index, at_us: Index, window_us: int) -> Ma
 def _lowered(board: Board, left: Left) -> tuple[Index, Mask]:
     """The references in lower case, numbered, and which rows have one."""
     moved, entered = left.number[~left.entry], left.number[left.entry]
-    keys = pa.concat_arrays(
-        [board.movements.key.take(pa.array(moved)), board.entries.key.take(pa.array(entered))]
-    )
+    keys = pa.concat_arrays([board.movements.keys(moved), board.entries.keys(entered)])
     numbers = pc.utf8_lower(keys).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return numbers, np.asarray(pc.not_equal(keys, "").to_numpy(zero_copy_only=False), dtype=bool)
 

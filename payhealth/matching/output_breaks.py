@@ -104,13 +104,13 @@ def _break_texts(board: Board, left: Left, groups: Index) -> pa.Array:
         (board.movements, has_movement, "movement"),
         (board.entries, ~has_movement, "entry"),
     ):
-        rows = pa.array(np.where(chosen, side_row, 0))
+        rows = np.where(chosen, side_row, 0)
         if not chosen.any():
             continue
-        key, reference = side.key.take(rows), side.reference.take(rows)
+        key, reference = side.keys(rows), side.references(rows)
         named = pc.if_else(pc.equal(reference, ""), key, reference)
         by_key = pc.binary_join_element_wise("key", named, ":")
-        by_id = pc.binary_join_element_wise(name, side.column("id").take(rows), ":")
+        by_id = pc.binary_join_element_wise(name, side.take("id", rows), ":")
         text = pc.if_else(pc.equal(key, ""), by_id, by_key)
         texts = pc.if_else(pa.array(chosen), text, texts)
     return texts
@@ -122,8 +122,8 @@ def _ids(board: Board, left: Left, groups: Index) -> tuple[pa.Array, pa.Array, I
     of_row = owner[left.group]
     moved, entered = ~left.entry & (of_row >= 0), left.entry & (of_row >= 0)
     movement, entry = left.number[moved], left.number[entered]
-    movement_ids = lists(board.movements.column("id").take(pa.array(movement)), of_row[moved], len(groups))
-    entry_ids = lists(board.entries.column("id").take(pa.array(entry)), of_row[entered], len(groups))
+    movement_ids = lists(board.movements.take("id", movement), of_row[moved], len(groups))
+    entry_ids = lists(board.entries.take("id", entry), of_row[entered], len(groups))
     return movement_ids, entry_ids, movement, entry
 
 
@@ -187,9 +187,11 @@ def open_of(board: Board, left: Left, verdict: Verdict) -> OpenRows:
 
 
 def _open(side: Side, waiting: Index, name: str) -> pa.Table:
-    still = np.zeros(side.table.num_rows, dtype=bool)
+    still = np.zeros(side.size, dtype=bool)
     still[waiting] = True
     why = pc.if_else(pa.array(still), IN_FLIGHT, side.why)
-    rows = pa.array(np.flatnonzero(~side.judged | still))
+    rows = np.flatnonzero(~side.judged | still)
     names = one(name).take(pa.array(np.zeros(len(rows), dtype=np.int64)))
-    return pa.table({"id": side.column("id").take(rows), "side": names, "why": why.take(rows)}, schema=OPEN)
+    return pa.table(
+        {"id": side.take("id", rows), "side": names, "why": why.take(pa.array(rows))}, schema=OPEN
+    )

@@ -60,8 +60,8 @@ def matches_of(
     movement_owner = np.concatenate([np.arange(direct), owner[moved]])
     entry_owner = np.concatenate([np.arange(direct), owner[entered]])
     size = direct + len(groups)
-    movement_ids = board.movements.column("id").take(pa.array(movement))
-    entry_ids = board.entries.column("id").take(pa.array(entry))
+    movement_ids = board.movements.take("id", movement)
+    entry_ids = board.entries.take("id", entry)
     cells = first_cells(legs, left, of_breaks=False)
     residual = np.concatenate([board.units.zeros(direct), cells.residual[groups]])
     columns = {

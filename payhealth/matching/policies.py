@@ -17,7 +17,7 @@ def policies_of(side: Side, ruleset: Ruleset, *, entries: bool) -> Index:
     Args:
         entries: rows of the ledger, which a policy with a kind or connector never fits.
     """
-    chosen = np.full(side.table.num_rows, len(ruleset.policies) - 1, dtype=np.int64)
+    chosen = np.full(side.size, len(ruleset.policies) - 1, dtype=np.int64)
     for number in range(len(ruleset.policies) - 2, -1, -1):
         when = ruleset.policies[number].when
         if entries and (when.kind is not None or when.connector is not None):
@@ -33,7 +33,7 @@ def times_to_clear_us(chosen: Index, ruleset: Ruleset) -> Index:
 
 
 def _fits(side: Side, when: When) -> Mask:
-    fits = np.ones(side.table.num_rows, dtype=bool)
+    fits = np.ones(side.size, dtype=bool)
     for name in ("connector", "kind", "asset"):
         wanted = getattr(when, name)
         if wanted is not None:

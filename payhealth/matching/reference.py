@@ -35,26 +35,21 @@ def gather(board: Board, pairs: Pairs, session: Session) -> Left:
     movement = _unpaired(board.movements, pairs.movement)
     entry = _unpaired(board.entries, pairs.entry)
     place = np.concatenate([2 * movement, 2 * entry + 1])
-    ref = pa.concat_arrays(
-        [board.movements.key.take(pa.array(movement)), board.entries.key.take(pa.array(entry))]
-    )
-    found = session.run("gather", {"left_rows": pa.table({"row_no": place, "ref": ref})})
-    named = dict(
-        zip(("row_no", "group_no"), (found[name].to_numpy() for name in found.column_names), strict=True)
-    )
+    ref = pa.concat_arrays([board.movements.keys(movement), board.entries.keys(entry)])
     group = place.copy()
-    by_place = np.argsort(place, kind="stable")
-    at = by_place[np.searchsorted(place, named["row_no"], sorter=by_place)]
-    group[at] = named["group_no"]
+    if len(place):
+        found = session.run("gather", {"left_rows": pa.table({"row_no": place, "ref": ref})})
+        by_place = np.argsort(place, kind="stable")
+        at = by_place[np.searchsorted(place, found["row_no"].to_numpy(), sorter=by_place)]
+        group[at] = found["group_no"].to_numpy()
     distinct, dense = np.unique(group, return_inverse=True)
     is_entry = np.repeat([False, True], [len(movement), len(entry)])
     return Left(is_entry, np.concatenate([movement, entry]), dense.astype(np.int64), len(distinct))
 
 
 def _keyed(side: Side) -> pa.Table:
-    rows = np.flatnonzero(side.judged)
-    key = side.key if len(rows) == len(side.key) else side.key.take(pa.array(rows))
-    return pa.table({"row_no": rows, "ref": key})
+    numbers, judged = side.came(side.judged)
+    return pa.table({"row_no": numbers, "ref": side.came_key.filter(judged)})
 
 
 def _unpaired(side: Side, taken: Index) -> Index:
@@ -65,9 +60,7 @@ def _unpaired(side: Side, taken: Index) -> Index:
 
 def _same_place(board: Board, movement: Index, entry: Index) -> Mask:
     """Equal asset, and equal account unless one of them has none: it joins the other's."""
-    left, right = pa.array(movement), pa.array(entry)
-    asset = pc.equal(board.expectations.asset.take(left), board.entries.column("asset").take(right))
-    paid = board.movements.column("account").take(left)
-    entered = board.entries.column("account").take(right)
+    asset = pc.equal(board.expectations.asset.take(pa.array(movement)), board.entries.take("asset", entry))
+    paid, entered = board.movements.take("account", movement), board.entries.take("account", entry)
     alone = pc.or_(pc.equal(paid, ""), pc.equal(entered, ""))
     return mask_of(pc.and_(asset, pc.or_(pc.equal(paid, entered), alone)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from payhealth.domain.errors import InputError
 from payhealth.domain.records import RECONCILED
-from payhealth.matching.exact import Index, Mask, codes
+from payhealth.matching.exact import Index, Ints, Mask, Units, codes, to_ints
 from payhealth.matching.inputs import ENTRIES, MOVEMENTS, MatchInputs
 from payhealth.matching.policy import Rule
 from payhealth.matching.queries import Session
@@ -24,23 +24,35 @@ IN_FLIGHT: Final = "in_flight"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The rows of one side, ordered by (time, id): a row's number is its place in that order.
+    """The rows of one side, numbered by (time, id).
+
+    The table keeps the order in which its rows came; texts are taken out of it only where they are
+    needed, because moving all of them costs more than the matching itself.
 
     Args:
-        table: columns of ``MOVEMENTS`` or ``ENTRIES``.
-        at_us: when each happened, microseconds since 1970.
+        table: columns of ``MOVEMENTS`` or ``ENTRIES``, as they came.
+        order: the place in the table of each row, by its number.
+        at_us: when each happened, microseconds since 1970, by number, as are all the following.
         clock_us: when its time to clear started.
-        key: what it is gathered by, empty where it stands alone.
-        reference: its payment key or reference, empty where it has none.
         why: why it is not judged, null where it is.
+        came_key: what each is gathered by, empty where it stands alone; in the order of the table.
+        came_reference: its payment key or reference, empty where it has none; in the order of the table.
+        cache: columns that were put in order already.
     """
 
     table: pa.Table
+    order: Index
     at_us: Index
     clock_us: Index
-    key: pa.Array
-    reference: pa.Array
     why: pa.Array
+    came_key: pa.Array
+    came_reference: pa.Array
+    cache: dict[str, pa.Array] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return len(self.order)
 
     @property
     def visible(self) -> Mask:
@@ -52,13 +64,40 @@ class Side:
         """Rows that take part in matching."""
         return mask_of(self.why.is_null())
 
+    def came(self, rows: Mask) -> tuple[Index, pa.Array]:
+        """The numbers of the marked rows in the order in which they came, and a mask over the table."""
+        number = np.empty(self.size, dtype=np.int64)
+        number[self.order] = np.arange(self.size)
+        marked = rows[number]
+        return number[marked], pa.array(marked)
+
     def column(self, name: str) -> pa.Array:
-        """One column without chunks."""
-        return joined(self.table[name])
+        """One column, in order."""
+        if name not in self.cache:
+            self.cache[name] = joined(self.table[name]).take(pa.array(self.order))
+        return self.cache[name]
+
+    def take(self, name: str, numbers: Index) -> pa.Array:
+        """One column of some rows."""
+        return joined(self.table[name]).take(pa.array(self.order[numbers]))
+
+    def keys(self, numbers: Index) -> pa.Array:
+        """What some rows are gathered by."""
+        return self.came_key.take(pa.array(self.order[numbers]))
+
+    def references(self, numbers: Index) -> pa.Array:
+        """The payment keys or references of some rows."""
+        return self.came_reference.take(pa.array(self.order[numbers]))
+
+    def amounts(self, units: Units) -> Ints:
+        """The amounts, in order."""
+        return to_ints(self.table["amount"], units)[self.order]
 
 
 def joined(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array."""
+    """A column as one array; nothing is copied where it is one already."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
     array = column.combine_chunks()
     return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
 
@@ -80,7 +119,7 @@ def arrange(
     entries = _side(inputs.entries, ENTRIES, as_of_us)
     reconciled = pc.is_in(entries.column("kind"), value_set=pa.array(sorted(map(str, RECONCILED))))
     ignored = pc.and_(pc.is_null(entries.why), pc.invert(reconciled))
-    entries = _with_why(entries, pc.if_else(ignored, IGNORED, entries.why))
+    entries = replace(entries, why=pc.if_else(ignored, IGNORED, entries.why))
     shared = _shared(movements, rule, session)
     if shared:
         movements, entries = _unshare(movements, shared), _unshare(entries, shared)
@@ -91,18 +130,18 @@ def _side(table: pa.Table, schema: pa.Schema, as_of_us: int) -> Side:
     for name in schema.names:
         if name not in table.column_names:
             raise InputError(f"the engine was handed rows without the column {name}")
-    table = table.select(schema.names).cast(schema)
+    table = table.select(schema.names).cast(schema).combine_chunks()
     order = time_order(table["occurred_at"], table["id"])
-    if not bool((np.diff(order) == 1).all()):
-        table = table.take(pa.array(order))
-    table = table.combine_chunks()
-    at_us = microseconds(table["occurred_at"])
-    clock_us = microseconds(table["clock_at"]) if "clock_at" in schema.names else at_us
+    at_us = microseconds(table["occurred_at"])[order]
+    clock_us = microseconds(table["clock_at"])[order] if "clock_at" in schema.names else at_us
     reference = joined(table["reference"]).fill_null("")
     group_key = joined(table["group_key"]).fill_null("")
     key = pc.if_else(pc.equal(group_key, ""), reference, group_key)
-    why = pc.if_else(pa.array(at_us > as_of_us), AFTER_AS_OF, joined(table["open_why"]))
-    return Side(table, at_us, clock_us, key, reference, why)
+    preset = joined(table["open_why"])
+    if preset.null_count < len(preset):
+        preset = preset.take(pa.array(order))
+    why = pc.if_else(pa.array(at_us > as_of_us), AFTER_AS_OF, preset)
+    return Side(table, order, at_us, clock_us, why, key, reference)
 
 
 def time_order(moments: pa.ChunkedArray, ids: pa.ChunkedArray) -> Index:
@@ -127,24 +166,20 @@ def microseconds(moments: pa.ChunkedArray) -> Index:
 
 def _shared(movements: Side, rule: Rule, session: Session) -> dict[str, int]:
     """References of more movements than one reference may have; resolved groups are not counted again."""
-    plain = mask_of(pc.equal(joined(movements.table["group_key"]).fill_null(""), ""))
-    rows = np.flatnonzero(plain & movements.visible)
-    if not rows.size:
+    if movements.size <= rule.max_reference_share:
         return {}
-    table = pa.table({"ref": movements.reference.take(pa.array(rows))})
+    plain = pc.equal(joined(movements.table["group_key"]).fill_null(""), "")
+    _, visible = movements.came(movements.visible)
+    table = pa.table({"ref": movements.came_reference.filter(pc.and_(plain, visible))})
     found = session.run("shared", {"movement_rows": table}, most=rule.max_reference_share)
     return dict(zip(found["ref"].to_pylist(), found["movements"].to_pylist(), strict=True))
 
 
 def _unshare(side: Side, shared: dict[str, int]) -> Side:
     names = pa.array(sorted(shared), pa.string())
-    key = pc.if_else(pc.is_in(side.key, value_set=names), "", side.key)
-    reference = pc.if_else(pc.is_in(side.reference, value_set=names), "", side.reference)
-    return Side(side.table, side.at_us, side.clock_us, key, reference, side.why)
-
-
-def _with_why(side: Side, why: pa.Array) -> Side:
-    return Side(side.table, side.at_us, side.clock_us, side.key, side.reference, why)
+    key = pc.if_else(pc.is_in(side.came_key, value_set=names), "", side.came_key)
+    reference = pc.if_else(pc.is_in(side.came_reference, value_set=names), "", side.came_reference)
+    return replace(side, came_key=key, came_reference=reference)
 
 
 def mark_unpriced(movements: Side, unpriced: Mask) -> Side:
@@ -152,7 +187,7 @@ def mark_unpriced(movements: Side, unpriced: Mask) -> Side:
     if not unpriced.any():
         return movements
     why = pc.if_else(pc.and_(pa.array(unpriced), pc.is_null(movements.why)), UNPRICED, movements.why)
-    return _with_why(movements, why)
+    return replace(movements, why=why)
 
 
 def code_both(left: pa.Array, right: pa.Array) -> tuple[Index, Index, list[str]]:

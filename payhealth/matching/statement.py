@@ -19,12 +19,12 @@ from payhealth.domain.errors import InvariantError
 from payhealth.matching.board import Board, Left, Pairs
 from payhealth.matching.exact import Index, Ints, codes, sum_by, to_ints
 from payhealth.matching.expectations import SIGNS, kinds_of
-from payhealth.matching.inputs import MatchInputs
+from payhealth.matching.inputs import MONEY, MatchInputs
 from payhealth.matching.legs import Legs, Verdict
 from payhealth.matching.output_breaks import BreakRows, OpenRows
 from payhealth.matching.output_matches import MatchRows
 from payhealth.matching.queries import Session
-from payhealth.matching.rows import mask_of
+from payhealth.matching.rows import joined, mask_of
 
 RAILS = ("card", "chain", "unassigned")
 _UNASSIGNED = 2
@@ -75,7 +75,7 @@ def prove(
     """
     _conserve(inputs, outputs, session)
     ledger = _places(board, pairs, left, legs)
-    paid_in, credited, any_row = _from_inputs(board, ledger)
+    paid_in, credited, any_row = _from_inputs(inputs, board, ledger)
     right = _from_outputs(board, ledger, legs, verdict, outputs)
     reasons = _breaks_by_reason(board, ledger, outputs)
     broken = sum(reasons.values(), board.units.zeros(ledger.size))
@@ -95,21 +95,20 @@ def prove(
 
 def _conserve(inputs: MatchInputs, outputs: Outputs, session: Session) -> None:
     """Every id that came in goes out, once, unchanged."""
-    for side, table, column in (
-        ("movement", inputs.movements, "movement_ids"),
-        ("entry", inputs.entries, "entry_ids"),
-    ):
+    tables = {"movements_in": inputs.movements.select(["id"]), "entries_in": inputs.entries.select(["id"])}
+    for side, name in (("movement", "movements_out"), ("entry", "entries_out")):
+        column = "movement_ids" if side == "movement" else "entry_ids"
         opened = outputs.open.table.filter(pc.equal(outputs.open.table["side"], side))["id"]
-        parts = [outputs.matches.table[column], outputs.breaks.table[column]]
-        chunks = [chunk.flatten() for part in parts for chunk in part.chunks] + opened.chunks
-        before = session.run("conservation", {"ids": table.select(["id"])}).to_pylist()
-        after = session.run(
-            "conservation", {"ids": pa.table({"id": pa.chunked_array(chunks, pa.string())})}
-        ).to_pylist()
-        if before != after:
-            raise InvariantError(
-                f"{before[0]['ids']} {side} ids came in, {after[0]['ids']} went out, or some were changed"
-            )
+        listed = outputs.matches.table[column].chunks + outputs.breaks.table[column].chunks
+        chunks = [chunk.flatten() for chunk in listed] + opened.chunks
+        tables[name] = pa.table({"id": pa.chunked_array(chunks, pa.string())})
+    ends: dict[tuple[str, str], tuple[int, str]] = {}
+    for row in session.run("conservation", tables).to_pylist():
+        ends[row["side"], row["place"]] = (row["ids"], row["digest"])
+    for side in ("movements", "entries"):
+        came, went = ends[side, "in"], ends[side, "out"]
+        if came != went:
+            raise InvariantError(f"{came[0]} ids of {side} came in, {went[0]} went out, or some were changed")
 
 
 def _places(board: Board, pairs: Pairs, left: Left, legs: Legs) -> _Ledger:
@@ -129,15 +128,15 @@ def _places(board: Board, pairs: Pairs, left: Left, legs: Legs) -> _Ledger:
     return _Ledger(moved * len(RAILS) + rail_m, entered * len(RAILS) + rail_e, leg, rail_of_group, assets)
 
 
-def _from_inputs(board: Board, ledger: _Ledger) -> tuple[Ints, Ints, Index]:
+def _from_inputs(inputs: MatchInputs, board: Board, ledger: _Ledger) -> tuple[Ints, Ints, Index]:
     """What was paid in and what was credited, from the rows as they came in."""
     moved, entered = board.movements.judged, board.entries.judged
-    paid = SIGNS[kinds_of(board.movements.column("kind"))] * to_ints(
-        board.movements.table["amount"], board.units
-    )
+    order = board.movements.order
+    sign = SIGNS[kinds_of(joined(inputs.movements["kind"]))]
+    paid = (sign * to_ints(inputs.movements["amount"].cast(MONEY), board.units))[order]
     foreign = mask_of(pc.not_equal(board.movements.column("asset"), board.expectations.asset))
     paid = np.where(foreign, board.expectations.paid, paid)
-    entries = to_ints(board.entries.table["amount"], board.units)
+    entries = to_ints(inputs.entries["amount"].cast(MONEY), board.units)[board.entries.order]
     any_row = np.zeros(ledger.size, dtype=np.int64)
     any_row[ledger.movement[moved]] = any_row[ledger.entry[entered]] = 1
     return (

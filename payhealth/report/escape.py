@@ -29,7 +29,9 @@ def terminal(text: object) -> str:
     """
     from rich.markup import escape
 
-    return escape(printable(text))
+    escaped = escape(printable(text))
+    # An odd number of backslashes at the end would escape whatever style of ours comes next.
+    return escaped + "\\" * ((len(escaped) - len(escaped.rstrip("\\"))) % 2)
 
 
 def markdown(text: object) -> str:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from payhealth.domain.times import iso
 from payhealth.report.documents import Document
 from payhealth.report.escape import printable
-from payhealth.report.text import broken, grouped, name_of, readable, share, shown_amounts
+from payhealth.report.text import broken, grouped, in_order, name_of, readable, share, shown_amounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def page(document: Document, charts: Sequence[Chart], *, generated_at: datetime)
         data=data,
         statement=[_row(row, document.symbols) for row in data["statement"]],
         amounts=shown_amounts(data["statement"]),
-        breaks=sorted(data["breaks"], key=lambda row: (row["primary_reason"], row["break_id"])),
+        breaks=in_order(data["breaks"]),
         checks=data.get("checks", []),
         holes=data["holes"],
         symbols=document.symbols,
@@ -72,7 +72,8 @@ def verdict(document: Document) -> tuple[str, str]:
     breaks = sum(case.group == "breaks" for case in document.cases)
     if counts.get("fail"):
         checks = counts["fail"] - breaks
-        return "fail", f"Not all is well: {breaks} breaks, {checks} failed checks."
+        warned = f", {counts['warn']} warned" if counts.get("warn") else ""
+        return "fail", f"Not all is well: {breaks} breaks, {checks} failed checks{warned}."
     if counts.get("stale") or counts.get("error"):
         return "stale", "Could not be judged: something was not read."
     if counts.get("warn"):

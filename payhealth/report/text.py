@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.table import Table
@@ -50,10 +50,15 @@ def render(document: Document, console: Console) -> None:
         _verdict(document, console)
 
 
-def _new(title: str, *columns: tuple[str, str]) -> Table:
+Justify = Literal["left", "right"]
+_COPIED = ("break", "break_id", "match_id")
+"""Columns whose texts people copy: never folded."""
+
+
+def _new(title: str, *columns: tuple[str, Justify]) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for name, justify in columns:
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in _COPIED)
     return table
 
 
@@ -109,7 +114,7 @@ def _statement(statement: Sequence[Mapping[str, Any]], symbols: Mapping[str, str
         console.print("Nothing was paid and nothing was credited.\n")
         return
     shown = shown_amounts(statement)
-    headings = [(name.replace("_", " "), "right") for name in shown]
+    headings: list[tuple[str, Justify]] = [(name.replace("_", " "), "right") for name in shown]
     table = _new(
         "Statement",
         ("asset", "left"),
@@ -147,13 +152,12 @@ def _breaks(breaks: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], con
         f"Breaks ({len(breaks)})",
         ("reason", "left"),
         ("amount", "right"),
+        ("at risk", "right"),
         ("asset", "left"),
         ("what is wrong", "left"),
         ("break", "left"),
     )
-    ordered = sorted(
-        breaks, key=lambda row: (row["primary_reason"], -abs(Decimal(row["at_risk"])), row["break_id"])
-    )
+    ordered = in_order(breaks)
     for row in ordered[:MAX_BREAKS]:
         flags = row["reasons"][1:]
         reason = terminal(row["primary_reason"]) + (
@@ -162,6 +166,7 @@ def _breaks(breaks: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], con
         table.add_row(
             reason,
             grouped(row["amount"]),
+            grouped(row["at_risk"]),
             terminal(symbols.get(row["asset"], row["asset"])),
             terminal(readable(row["explanation"], symbols)),
             terminal(row["break_id"]),
@@ -169,6 +174,11 @@ def _breaks(breaks: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], con
     console.print(table)
     if len(breaks) > MAX_BREAKS:
         console.print(f"… and {len(breaks) - MAX_BREAKS} more: payhealth breaks list\n")
+
+
+def in_order(breaks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Breaks by reason, what is most at risk first."""
+    return sorted(breaks, key=lambda row: (row["primary_reason"], -Decimal(row["at_risk"]), row["break_id"]))
 
 
 def _beside(data: Mapping[str, Any], console: Console) -> None:
@@ -200,7 +210,7 @@ def _checks(checks: Sequence[Mapping[str, Any]], symbols: Mapping[str, str], con
 
 def _streams(streams: Sequence[Mapping[str, Any]], console: Console) -> None:
     numbers = ("read", "new", "changed", "rejected", "requests")
-    headings = [(name, "right") for name in numbers]
+    headings: list[tuple[str, Justify]] = [(name, "right") for name in numbers]
     table = _new("Pull", ("stream", "left"), *headings, ("seconds", "right"), ("", "left"))
     for stream in streams:
         error = f"[red]{terminal(stream['error'])}[/red]" if stream["error"] else ""

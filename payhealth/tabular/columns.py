@@ -71,7 +71,7 @@ def _readable(column: pa.ChunkedArray, name: str, file: str) -> pa.ChunkedArray:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if _is_text(kind) or pa.types.is_null(kind) or pa.types.is_integer(kind):
         return column
-    if name == "amount" and pa.types.is_decimal(kind):
+    if name == "amount" and pa.types.is_decimal(kind) and kind.scale <= kind.precision:
         return column
     if name == "amount" and pa.types.is_floating(kind):
         raise InputError(f"{file}: amount is a float column", hint="cast it to a decimal or to text first")

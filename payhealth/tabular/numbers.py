@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from payhealth.domain.errors import AmountError, TimeError
-from payhealth.domain.money import checked, parse_amount
+from payhealth.domain.money import PRECISION, SCALE, checked, parse_amount
 from payhealth.domain.times import parse_moment, to_us
 from payhealth.tabular import buffers
 from payhealth.tabular.checks import Checked, as_texts, trimmed, typed
@@ -67,14 +67,14 @@ def _is_simple(texts: pa.StringArray, side: Side) -> bool:
 
 def _exact_amounts(column: pa.Array, side: Side) -> Checked:
     """Decimals of any scale and integers; a value outside the domain is one row's fault."""
-    texts = pc.if_else(pc.is_null(column), "", "0")
-    odd = pc.is_null(column)
-    if not side.signed:
-        odd = pc.or_(odd, pc.fill_null(pc.less(column, _zero(column.type)), False))
     try:
-        values = column.cast(MONEY)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        values = _within(column).cast(MONEY)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # let each value tell
         values, odd = pa.nulls(len(column), MONEY), pa.array(np.ones(len(column), bool))
+    else:
+        odd = pc.is_null(values)
+        if not side.signed:
+            odd = pc.or_(odd, pc.fill_null(pc.less(values, pa.scalar(Decimal(0), MONEY)), False))
     if not pc.any(odd).as_py():
         return Checked(values, {})
     texts = pa.array([_digits(value) for value in column.to_pylist()], pa.string())
@@ -90,8 +90,21 @@ def _exact_amounts(column: pa.Array, side: Side) -> Checked:
     return typed(values, texts, odd, check)
 
 
-def _zero(kind: pa.DataType) -> pa.Scalar:
-    return pa.scalar(0, pa.int64()).cast(kind) if pa.types.is_integer(kind) else pa.scalar(Decimal(0), kind)
+def _within(column: pa.Array) -> pa.Array:
+    """The column with nulls for what has more than 20 digits before the point.
+
+    Arrow's cast between decimals wraps such numbers silently where their scale grows.
+    """
+    kind = column.type
+    if not pa.types.is_decimal(kind) or kind.precision - kind.scale <= PRECISION - SCALE:
+        return column
+    if kind.scale < 0:  # Arrow does not compare those
+        return pa.nulls(len(column), kind)
+    bound = 10 ** (PRECISION - SCALE)
+    inside = pc.and_(
+        pc.less(column, pa.scalar(Decimal(bound), kind)), pc.greater(column, pa.scalar(Decimal(-bound), kind))
+    )
+    return pc.if_else(inside, column, pa.scalar(None, kind))
 
 
 def _digits(value: Decimal | int | None) -> str:

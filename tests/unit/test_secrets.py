@@ -109,7 +109,9 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
         assert "\n" not in caught.value.message
 
 
-@pytest.mark.parametrize(("text", "yes"), [("env:A", True), ("file:/a", True), ("a:env:b", False), ("", False)])
+@pytest.mark.parametrize(
+    ("text", "yes"), [("env:A", True), ("file:/a", True), ("a:env:b", False), ("", False)]
+)
 def test_a_reference_is_told_by_its_beginning(text: str, yes: bool) -> None:
     """``env:`` and ``file:`` and nothing else."""
     assert is_reference(text) is yes

@@ -106,7 +106,10 @@ def test_a_value_that_cannot_be_names_file_and_key(write: object, text: str, key
     [
         ("[store]\nurl = 'env:NOT_THERE'\n", "store.url"),
         ("[alerts]\ntargets = ['env:NOT_THERE']\n", "alerts.targets.0"),
-        ("[connectors.cards]\nkind='stripe'\nstart=2026-01-01\napi_key='env:NOT_THERE'\n", "connectors.cards.api_key"),
+        (
+            "[connectors.cards]\nkind='stripe'\nstart=2026-01-01\napi_key='env:NOT_THERE'\n",
+            "connectors.cards.api_key",
+        ),
     ],
 )
 def test_a_missing_secret_names_file_key_and_variable(write: object, text: str, key: str) -> None:
@@ -180,8 +183,10 @@ def test_any_subset_of_the_tables_is_valid(write: object, text: str) -> None:
     bootstrap.application(write(text)).validate()  # type: ignore[operator]
 
 
-def test_the_template_loads_once_its_variables_are_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ``payhealth init`` writes is a configuration that builds; without its secrets it names the first."""
+def test_the_template_loads_once_its_variables_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ``payhealth init`` writes is a configuration that builds; without secrets it names the first."""
     text = files("payhealth").joinpath("templates/payhealth.toml").read_text(encoding="utf-8")
     file = tmp_path / "payhealth.toml"
     file.write_text(text, encoding="utf-8")
@@ -194,7 +199,10 @@ def test_the_template_loads_once_its_variables_are_set(tmp_path: Path, monkeypat
     application = bootstrap.application(file)
     application.validate()
     assert [source.name for source in application.sources] == ["cards", "credits"]
-    assert {secret.reveal() for secret in application.secrets()} >= {"rk_test_1234567890", "sqlite:///ledger.db"}
+    assert {secret.reveal() for secret in application.secrets()} >= {
+        "rk_test_1234567890",
+        "sqlite:///ledger.db",
+    }
 
 
 def test_every_commented_line_of_the_template_is_valid_too(
@@ -223,11 +231,17 @@ def test_loaded_settings_show_no_secret(write: object) -> None:
     assert SECRET not in str(loaded.model_dump())
 
 
-@pytest.mark.parametrize("name", ["check", "store", "connectors"])
-def test_the_nearest_key_is_none_that_is_unlike(name: str) -> None:
+@pytest.mark.parametrize(
+    ("valid", "said"),
+    [
+        (["check", "zzz"], "; did you mean check?"),
+        (["store", "connectors"], "; valid are connectors, store"),
+        ([], ""),
+    ],
+)
+def test_the_nearest_key_is_none_that_is_unlike(valid: list[str], said: str) -> None:
     """A likeness is told where there is one, else the list of what is valid."""
-    assert settings.nearest("checkz", [name, "zzz"]) in ("; did you mean check?", f"; valid are {name}, zzz")
-    assert settings.nearest("anything", []) == ""
+    assert settings.nearest("checkz", valid) == said
 
 
 def test_errors_of_the_configuration_are_payhealth_errors() -> None:

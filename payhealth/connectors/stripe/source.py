@@ -94,12 +94,13 @@ class StripeSource:
         return [StreamPlan(stream=name, unit=CoverageUnit.TIME_US, required_lower=lower) for name in STREAMS]
 
     def verify(self) -> None:
-        """Ask for one charge: a wrong key, a missing permission or a wrong server is told at once.
+        """Ask every list for one object: a wrong key, a missing permission or a wrong server is told at once.
 
         Raises:
             SourceError: with one clear line.
         """
-        self._client.first("charges")
+        for name in STREAMS:
+            self._client.first(name)
 
     def close(self) -> None:
         """Give connections back."""

@@ -1,4 +1,4 @@
-"""Checks over breaks: thresholds in age, amount and count, exact sums, and whether anything was reconciled."""
+"""Checks over breaks: thresholds in age, amount and count, exact sums, and what was reconciled."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from payhealth import registry
 from payhealth.domain.breaks import BreakReason
 from payhealth.domain.results import CheckResult, Outcome
 from payhealth.domain.times import iso
-
 from tests.unit.checks.support import CHECKS, FakeStore, ago, complete, context, judge
 
 LARGEST = "99999999999999999999.999999999999999999"
+JUST_NOW = ago(5)
 NOT_PRODUCED_YET = {BreakReason.PAYOUT_MISMATCH, BreakReason.LEDGER_CHANGED}
 """Breaks of proofs that come later: payout lists, and the ledger's checksums. Their checks come with them."""
 
@@ -44,7 +44,7 @@ def run(
     name: str,
     rows: list[dict[str, object]],
     *,
-    ran_at: datetime | None = ago(5),
+    ran_at: datetime | None = JUST_NOW,
     last_ok: dict[tuple[str, str], datetime | None] | None = None,
     **thresholds: object,
 ) -> CheckResult:
@@ -100,7 +100,9 @@ def test_a_check_sees_its_own_reasons_and_no_other(name: str, reasons: str) -> N
         (0, "1000", "eip155:8453:0xaa:1", "fail"),
     ],
 )
-def test_paid_not_credited_by_age_or_amount(overdue_s: float, at_risk: str, movement: str, expected: str) -> None:
+def test_paid_not_credited_by_age_or_amount(
+    overdue_s: float, at_risk: str, movement: str, expected: str
+) -> None:
     """Either reaches a severity; chains have more time than cards."""
     result = run("paid_not_credited", [found(at_risk=at_risk, overdue_s=overdue_s, movement=movement)])
     assert result.outcome == expected
@@ -137,7 +139,10 @@ def test_the_other_checks_by_count_and_amount(
 
 def test_amounts_of_different_assets_are_not_added() -> None:
     """60 USD and 60 EUR at risk are not 120 of anything."""
-    rows = [found("credited_not_paid", at_risk="60", asset=asset, number=n) for n, asset in enumerate(("USD", "EUR"))]
+    rows = [
+        found("credited_not_paid", at_risk="60", asset=asset, number=n)
+        for n, asset in enumerate(("USD", "EUR"))
+    ]
     result = run("credited_not_paid", rows)
     assert result.outcome is Outcome.WARN
     assert "60 EUR, 60 USD" in result.message
@@ -202,7 +207,13 @@ def test_nothing_read_is_no_data(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("ran_ago_s", "read_ago_s", "expected"),
-    [(5, 10, "pass"), (7200, 10, "pass"), (7201, 10, "stale"), (90_000, 90_001, "pass"), (90_000, 5, "stale")],
+    [
+        (5, 10, "pass"),
+        (7200, 10, "pass"),
+        (7201, 10, "stale"),
+        (90_000, 90_001, "pass"),
+        (90_000, 5, "stale"),
+    ],
 )
 @pytest.mark.parametrize("name", BREAK_CHECKS)
 def test_a_reconciliation_that_stopped_running_is_stale(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from payhealth.domain.coverage import CoverageUnit, Hole, HoleKind
-
 from tests.unit.checks.support import EMPTY, FakeStore, complete, context, hole, judge
 
 GAP, UNREAD, FAILED = hole(), hole(kind=HoleKind.UNREAD), hole(kind=HoleKind.FAILED)
@@ -23,7 +22,9 @@ GAP, UNREAD, FAILED = hole(), hole(kind=HoleKind.UNREAD), hole(kind=HoleKind.FAI
         ((GAP,) * 9, "fail", "9"),
     ],
 )
-def test_any_gap_fails_and_any_other_hole_is_stale(holes: tuple[Hole, ...], expected: str, value: str) -> None:
+def test_any_gap_fails_and_any_other_hole_is_stale(
+    holes: tuple[Hole, ...], expected: str, value: str
+) -> None:
     """A hole never passes, and what stands beside it is named."""
     result = judge("coverage_gap", FakeStore(EMPTY), context(holes=holes))
     assert (result.outcome, result.value) == (expected, value)
@@ -34,7 +35,9 @@ def test_any_gap_fails_and_any_other_hole_is_stale(holes: tuple[Hole, ...], expe
 
 
 @pytest.mark.parametrize(
-    ("holes", "expected"), [((), "warn"), ((UNREAD,), "stale"), ((GAP,), "fail")], ids=["alone", "unread", "gap"]
+    ("holes", "expected"),
+    [((), "warn"), ((UNREAD,), "stale"), ((GAP,), "fail")],
+    ids=["alone", "unread", "gap"],
 )
 def test_what_was_not_understood_warns(holes: tuple[Hole, ...], expected: str) -> None:
     """Rejected objects are told with their number, and make nothing milder."""

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from payhealth.checks.failure_rate import Attempts, FailureData, evaluate
 from payhealth.checks.stats import wilson_interval
 from payhealth.domain.results import CheckResult, Outcome
-
 from tests.unit.checks.support import CHECKS, EMPTY, NOW, FakeStore, ago, complete, context, judge
 
 DEFAULTS = CHECKS["failure_rate"].defaults
@@ -55,7 +54,9 @@ def test_around_every_threshold(recent: tuple[int, int], baseline: tuple[int, in
 
 
 @given(st.integers(50, 3000), st.integers(0, 3000), st.integers(100, 3000), st.integers(0, 3000))
-def test_a_verdict_needs_effect_and_significance(total: int, failed: int, base: int, base_failed: int) -> None:
+def test_a_verdict_needs_effect_and_significance(
+    total: int, failed: int, base: int, base_failed: int
+) -> None:
     """Whenever it warns or fails, the shift reaches the limit and the lower bound lies above the baseline."""
     failed, base_failed = min(failed, total), min(base_failed, base)
     result = run((failed, total), (base_failed, base))

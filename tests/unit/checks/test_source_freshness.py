@@ -7,7 +7,6 @@ from datetime import datetime
 import pytest
 
 from payhealth.domain.results import Outcome
-
 from tests.unit.checks.support import EMPTY, FakeStore, ago, complete, context, judge
 
 STREAM = ("cards", "charges")
@@ -16,7 +15,16 @@ OTHER = ("base", "transfers")
 
 @pytest.mark.parametrize(
     ("age_s", "expected"),
-    [(0, "pass"), (60, "pass"), (120, "pass"), (121, "warn"), (240, "warn"), (241, "fail"), (10**8, "fail"), (-30, "pass")],
+    [
+        (0, "pass"),
+        (60, "pass"),
+        (120, "pass"),
+        (121, "warn"),
+        (240, "warn"),
+        (241, "fail"),
+        (10**8, "fail"),
+        (-30, "pass"),
+    ],
 )
 def test_the_age_is_held_against_the_interval(age_s: float, expected: str) -> None:
     """More than two intervals warn, more than four fail."""
@@ -56,5 +64,7 @@ def test_unread_and_failing_streams_are_no_pass(
 def test_thresholds_come_from_the_configuration() -> None:
     """Other multiples move both lines."""
     given = context(last_ok={STREAM: ago(601)})
-    outcome = judge("source_freshness", FakeStore(EMPTY), given, warn={"intervals": 10}, fail={"intervals": 20})
+    outcome = judge(
+        "source_freshness", FakeStore(EMPTY), given, warn={"intervals": 10}, fail={"intervals": 20}
+    )
     assert outcome.outcome is Outcome.WARN

@@ -20,7 +20,9 @@ from payhealth.checks.stats import poisson_interval, wilson_interval
         (40, 40, 0.9124, 1.0),
     ],
 )
-def test_wilson_gives_the_published_intervals(successes: int, trials: int, lower: float, upper: float) -> None:
+def test_wilson_gives_the_published_intervals(
+    successes: int, trials: int, lower: float, upper: float
+) -> None:
     """Newcombe (1998), table I, method 3; and 0 of 40, which the normal interval calls certain."""
     assert wilson_interval(successes, trials) == (
         pytest.approx(lower, abs=5e-5),

@@ -112,7 +112,8 @@ def test_unknown_secrets_of_known_shape_are_masked(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["risk_assessment done", "task_sk_1", "https://host/path", "a@b.example", "the disk_usage is high"]
+    "text",
+    ["risk_assessment done", "task_sk_1", "https://host/path", "a@b.example", "the disk_usage is high"],
 )
 def test_harmless_texts_are_left_alone(text: str) -> None:
     """Redaction garbles no ordinary line."""
@@ -134,7 +135,7 @@ def test_a_traceback_is_one_field_without_secrets() -> None:
     out = io.StringIO()
     log = logger(PLANTED, to=out)
     try:
-        raise RuntimeError(f"refused {KEY} at {DATABASE}")
+        raise RuntimeError(f"refused {KEY} at {DATABASE}")  # noqa: TRY301 - logged below
     except RuntimeError:
         log.exception("job_failed", job="pull")
     (line,) = out.getvalue().splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_merging_keeps_exactly_the_points(given_: list[tuple[int, int]]) -> None
     merged = merge(given_)
     assert points(merged) == points(given_)
     assert all(lower < upper for lower, upper in merged)
-    assert all(left[1] < right[0] for left, right in zip(merged, merged[1:], strict=False))
+    assert all(left[1] < right[0] for left, right in pairwise(merged))
 
 
 @given(windows, st.randoms(use_true_random=False))
@@ -72,7 +73,9 @@ def test_gaps_are_exactly_the_points_that_were_not_read(
 
 
 @pytest.mark.parametrize(
-    ("covered", "last_ok_at"), [((), OK_AT), (((0, 9),), None), ((), None)], ids=["empty", "never ok", "neither"]
+    ("covered", "last_ok_at"),
+    [((), OK_AT), (((0, 9),), None), ((), None)],
+    ids=["empty", "never ok", "neither"],
 )
 def test_a_stream_that_was_never_read_to_the_end_is_a_hole(
     covered: tuple[tuple[int, int], ...], last_ok_at: datetime | None

@@ -58,7 +58,9 @@ def test_no_float_is_near_money(file: Path) -> None:
     """The domain converts nothing to a float."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     called = {
-        node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert "float" not in called
 
@@ -107,7 +109,9 @@ def test_records_are_frozen_and_name_their_keys() -> None:
         assert kind.KEY[0] == "connector"
         assert set(kind.KEY) <= set(names)
     subclasses = {
-        value for value in vars(records).values() if inspect.isclass(value) and issubclass(value, records.Record)
+        value
+        for value in vars(records).values()
+        if inspect.isclass(value) and issubclass(value, records.Record)
     }
     assert set(records.RECORD_TYPES) == subclasses - {records.Record}
 
@@ -117,9 +121,9 @@ def test_records_are_frozen_and_name_their_keys() -> None:
     [
         (
             breaks.BreakReason,
-            "paid_not_credited credited_not_paid wrong_account wrong_asset refund_not_clawed_back"
-            " dispute_not_clawed_back reorg_not_clawed_back duplicate_credit amount_over duplicate_payment"
-            " clawed_back_not_refunded reversal_not_recredited amount_under payout_mismatch ledger_changed",
+            """paid_not_credited credited_not_paid wrong_account wrong_asset refund_not_clawed_back
+            dispute_not_clawed_back reorg_not_clawed_back duplicate_credit amount_over duplicate_payment
+            clawed_back_not_refunded reversal_not_recredited amount_under payout_mismatch ledger_changed""",
         ),
         (
             breaks.BreakFlag,
@@ -127,8 +131,8 @@ def test_records_are_frozen_and_name_their_keys() -> None:
         ),
         (
             records.MovementKind,
-            "charge transfer refund refund_reversal dispute dispute_reversal retraction"
-            " internal outgoing funding",
+            """charge transfer refund refund_reversal dispute dispute_reversal retraction
+            internal outgoing funding""",
         ),
         (records.MovementStatus, "succeeded pending failed seen safe final retracted"),
         (records.EntryKind, "purchase reversal grant usage adjustment expiry"),
@@ -153,7 +157,7 @@ def test_signs_of_movements_do_not_overlap() -> None:
     """An expecting kind takes back, gives again or pays: never two of them, and only those expect."""
     assert not records.UNDOING & records.REDOING
     assert records.EXPECTING >= records.UNDOING | records.REDOING
-    assert records.EXPECTING == set(list(records.MovementKind)[:7])
+    assert set(list(records.MovementKind)[:7]) == records.EXPECTING
 
 
 @pytest.mark.parametrize(

@@ -90,10 +90,16 @@ def test_money_is_made_of_decimals_alone(value: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [Decimal("NaN"), Decimal("-Infinity"), Decimal("1E+400000"), Decimal("1E-400000"), Decimal("1." + "1" * 5000)],
+    [
+        Decimal("NaN"),
+        Decimal("-Infinity"),
+        Decimal("1E+400000"),
+        Decimal("1E-400000"),
+        Decimal("1." + "1" * 5000),
+    ],
 )
 def test_hostile_decimals_are_refused_at_once(value: Decimal) -> None:
-    """A decimal that cannot be an amount raises AmountError, whatever its exponent or its number of digits."""
+    """A decimal that cannot be an amount raises AmountError, whatever its exponent or digits."""
     with pytest.raises(AmountError):
         checked(value)
 

@@ -12,7 +12,9 @@ from payhealth.domain.errors import TimeError
 from payhealth.domain.times import EPOCH, from_us, iso, parse_moment, to_us, utc
 
 aware = st.datetimes(
-    min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29), timezones=st.timezones()  # noqa: DTZ001
+    min_value=datetime(1, 1, 3),  # noqa: DTZ001 - the zone is drawn
+    max_value=datetime(9999, 12, 29),  # noqa: DTZ001
+    timezones=st.timezones(),
 )
 
 

@@ -38,14 +38,14 @@ HOSTILE: dict[str, str] = {
     "rich half": "[/red",
     "rich other half": "dim] ]",
     "backslash": "x\\",
-    "backslashes": "\\\\\\[red]\\",
+    "backslashes": "\\\\\\[red]\\\\\\",
     "emoji": ":skull: :boom:",
     "markdown": "**b** _i_ `c` ~~s~~ # h | cell | [x](https://evil.example) ![i](http://evil.example/i.png)",
     "mentions": "@everyone @here <@123456> <!channel> <@&99> @alice",
-    "bare links": "https://evil.example HTTPS://EVIL.example ftp://evil.example www.evil.example WWW.evil.example",
+    "bare links": "https://evil.example HTTPS://EVIL.example ftp://e.example www.evil.example WWW.x.example",
     "references": "#1 GH-1 user/repo#2",
     "script": "<script>alert(1)</script>",
-    "attribute": "\" onmouseover=\"alert(1)\" x='",
+    "attribute": '" onmouseover="alert(1)" x=\'',
     "entity": "&lt;b&gt; &#60;script&#62; &amp;",
     "svg": "</text></svg><script>alert(1)</script>",
     "cdata": "]]> --> <!-- <![CDATA[",
@@ -53,14 +53,12 @@ HOSTILE: dict[str, str] = {
     "workflow properties": "a,line=9::b:c%0A::set-output name=x::y",
     "percent": "100%25 %0A %0D",
     "template": "{{ 7 * 7 }} {% raw %} ${x} %s {0}",
-    "formula": "=HYPERLINK(\"http://evil.example\")",
+    "formula": '=HYPERLINK("http://evil.example")',
     "nothing": "",
     "long": "x" * 5000,
 }
 
-UNPRINTABLE = (
-    "\x1b\x9b\x07\x08\x00\r\x0b\x0c\x85\u2028\u2029\u202e\u2066\u2069\u2060\ufeff\ud800\ufffe\uffff"
-)
+UNPRINTABLE = "\x1b\x9b\x07\x08\x00\r\x0b\x0c\x85\u2028\u2029\u202e\u2066\u2069\u2060\ufeff\ud800\ufffe\uffff"
 """What may stand in no output."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -12,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from markupsafe import Markup
 from rich.console import Console
 from rich.text import Text
 
@@ -49,11 +49,16 @@ def test_printable_lets_no_character_through_that_acts(text: str) -> None:
 
 @given(anything)
 def test_terminal_markup_shows_the_text_itself(text: str) -> None:
-    """Read as rich markup, the escaped text is the printable text and has no style of its own."""
-    parsed = Text.from_markup(f"[red]{escape.terminal(text)}[/red]", emoji=False)
-    shown = parsed.plain
-    assert shown.rstrip("\\") == escape.printable(text).rstrip("\\") or "[/red]" in shown
-    assert {str(span.style) for span in parsed.spans} <= {"red"}
+    """Read as rich markup, the escaped text is the printable text and has no style of its own.
+
+    Backslashes before a bracket or at the end may be fewer: that is how rich reads them.
+    """
+    parsed = Text.from_markup(f"[red]{escape.terminal(text)}[/red] after", emoji=False)
+    assert parsed.plain.replace("\\", "") == escape.printable(text).replace("\\", "") + " after"
+    assert [(str(span.style), span.end) for span in parsed.spans] in (
+        [],
+        [("red", len(parsed.plain) - len(" after"))],
+    )
 
 
 @corpus
@@ -92,7 +97,7 @@ MARKDOWN = MarkdownIt("commonmark").enable("table").enable("strikethrough")
 
 @corpus
 def test_markdown_is_text_in_its_cell(text: str) -> None:
-    """Rendered, the report holds headings and tables of ours and nothing else: no link, picture, HTML, style."""
+    """Rendered, the report holds headings and tables of ours and no link, picture, HTML or style."""
     source = machine.to_markdown(hostile_document(text))
     rendered = MARKDOWN.render(source)
     tags = set(re.findall(r"<(/?[a-zA-Z!][^ >]*)", rendered))
@@ -119,7 +124,7 @@ def test_markdown_and_chat_mention_and_link_nothing(text: str) -> None:
 def test_markdown_says_what_was_said(text: str) -> None:
     """Escaping changes no visible letter: the rendered cell reads as the printable text."""
     cell = MarkdownIt("commonmark").renderInline(escape.markdown(text))
-    shown = Markup(cell).unescape().replace("\u200b", "")
+    shown = unescape(cell).replace("\u200b", "")
     assert shown.strip() == escape.printable(text).strip()
 
 
@@ -201,6 +206,7 @@ def hostile_charts(text: str) -> list[html.Chart]:
 @corpus
 def test_the_page_runs_loads_and_links_nothing(text: str) -> None:
     """Whatever strangers write, the page has the tags and attributes of a harmless one, and says the text."""
+
     def made(said: str) -> str:
         return html.page(hostile_document(said), hostile_charts(said), generated_at=NOW)
 
@@ -208,7 +214,9 @@ def test_the_page_runs_loads_and_links_nothing(text: str) -> None:
     assert hostile.tags == harmless.tags
     assert hostile.attributes == harmless.attributes
     assert not {"script", "a", "img", "iframe", "object", "link"} & set(hostile.tags)
-    assert not {name for name in hostile.attributes if name.startswith("on")} | ({"href", "src"} & hostile.attributes)
+    assert not {name for name in hostile.attributes if name.startswith("on")} | (
+        {"href", "src"} & hostile.attributes
+    )
     said = "".join(hostile.said)
     assert not set(said) & set(UNPRINTABLE)
     assert escape.printable(text) in said
