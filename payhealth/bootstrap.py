@@ -136,6 +136,7 @@ class Application:
 
     def reconcile(self, *, as_of: datetime | None = None, keep: bool = True) -> ReconcileReport:
         """Match what the store holds, now or as of a moment, and keep the result unless told not to."""
+        self.validate()
         self._need_sources()
         return pipeline.reconcile(
             self.store,
@@ -160,6 +161,7 @@ class Application:
         self, *, select: tuple[str, ...] = (), exclude: tuple[str, ...] = (), keep: bool = True
     ) -> tuple[CheckResult, ...]:
         """Judge by all checks, or those selected by name or tag, and keep the results unless told not to."""
+        self.validate()
         jobs = [job for job in self.checks if wanted(job.plugin, select, exclude)]
         unknown = [name for name in (*select, *exclude) if not self._names(name)]
         if unknown:

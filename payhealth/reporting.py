@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from payhealth.checks.stats import wilson_interval
 from payhealth.domain.coverage import CoverageUnit
 from payhealth.domain.errors import InputError
-from payhealth.domain.money import from_scaled, plain, to_scaled
+from payhealth.domain.money import plain, total
 from payhealth.domain.times import from_us, iso, to_us
 from payhealth.outcomes import ReconcileReport, RunReport
 from payhealth.report.charts import Band, Series, horizontal_bars, line_with_band, stacked_bars, timeline
@@ -212,14 +212,14 @@ def _failure_rate_by_day(app: Application) -> Chart | None:
 def _breaks_by_reason(report: ReconcileReport) -> Chart | None:
     """How many breaks there are of each reason, and how much is at risk."""
     counts: Counter[str] = Counter()
-    scaled: Counter[tuple[str, str]] = Counter()
+    sums: defaultdict[tuple[str, str], list[Decimal]] = defaultdict(list)
     for row in report.breaks.to_pylist():
         counts[row["primary_reason"]] += 1
-        scaled[row["primary_reason"], row["asset"]] += to_scaled(row["at_risk"])
+        sums[row["primary_reason"], row["asset"]].append(row["at_risk"])
     if not counts:
         return None
     rows = [
-        (reason, float(count), f"{count}: {_at_risk(reason, scaled, report.symbols)}")
+        (reason, float(count), f"{count}: {_at_risk(reason, sums, report.symbols)}")
         for reason, count in counts.most_common()
     ]
     return Chart(
@@ -229,9 +229,11 @@ def _breaks_by_reason(report: ReconcileReport) -> Chart | None:
     )
 
 
-def _at_risk(reason: str, scaled: Mapping[tuple[str, str], int], symbols: Mapping[str, str]) -> str:
-    amounts = sorted((asset, amount) for (owner, asset), amount in scaled.items() if owner == reason)
-    return ", ".join(f"{plain(from_scaled(amount))} {symbols.get(asset, asset)}" for asset, amount in amounts)
+def _at_risk(
+    reason: str, sums: Mapping[tuple[str, str], Sequence[Decimal]], symbols: Mapping[str, str]
+) -> str:
+    amounts = sorted((asset, total(each)) for (owner, asset), each in sums.items() if owner == reason)
+    return ", ".join(f"{plain(amount)} {symbols.get(asset, asset)}" for asset, amount in amounts)
 
 
 def _coverage(states: Sequence[StreamState], now: datetime) -> Chart | None:

@@ -14,7 +14,7 @@ from payhealth.sandbox.serve import LoopbackServer
 from payhealth.sandbox.stripe.server import build_app
 from tests.simulation.conftest import Pulled
 
-SECRET = "rk_test_thisIsNotTheKey"  # noqa: S105 - planted to be looked for
+SECRET = "rk_test_thisIsNotTheKey"
 
 Edit = Callable[[str, Pulled], str]
 
@@ -38,7 +38,7 @@ def _token_without_code(text: str, pulled: Pulled) -> str:
 
 
 def _missing_column(text: str, _: Pulled) -> str:
-    return text.replace("select id, account, reference, amount, asset, ", "select id, account, reference, amount, ")
+    return text.replace(" amount, asset, ", " amount, ")
 
 
 def _missing_ledger(text: str, pulled: Pulled) -> str:
@@ -97,18 +97,21 @@ def test_a_broken_source_leaves_nothing_behind(pulled: Pulled, tmp_path: Path, f
     try:
         app.pull()
         view = {"cards": "v_charges", "chain": "v_movements", "credits": "v_entries"}[connector]
-        rows = app.store.rows(f"select count(*) as n from {view} where connector = :name", {"name": connector})
+        rows = app.store.rows(
+            f"select count(*) as n from {view} where connector = :name", {"name": connector}
+        )
         assert rows[0]["n"] == 0
     finally:
         app.close()
 
 
+STRIPE = '[connectors.a]\nkind = "stripe"\nstart = 2026-01-01\n'
 CONFIGURATIONS = {
     "unknown table": ("[storre]\n", "store"),
     "unknown key": ('[store]\nulr = "sqlite:///x.db"\n', "store.url"),
     "unknown kind": ('[connectors.a]\nkind = "strip"\n', "stripe"),
-    "missing variable": ('[connectors.a]\nkind = "stripe"\nstart = 2026-01-01\napi_key = "env:NO_SUCH_KEY"\n', "NO_SUCH_KEY"),
-    "a literal secret": (f'[connectors.a]\nkind = "stripe"\nstart = 2026-01-01\napi_key = "{SECRET}"\n', "env:NAME"),
+    "missing variable": (f'{STRIPE}api_key = "env:NO_SUCH_KEY"\n', "NO_SUCH_KEY"),
+    "a literal secret": (f'{STRIPE}api_key = "{SECRET}"\n', "env:NAME"),
     "not TOML": ("[store\n", "TOML"),
     "unknown check": ("[checks.failure_rates]\n", "failure_rate"),
     "unknown policy key": ('[policy.default]\nfee_rat = "0.1"\n', "fee_rate"),
@@ -147,9 +150,7 @@ def test_a_hole_in_coverage_is_never_healthy(pulled: Pulled, tmp_path: Path) -> 
     store = tmp_path / "store.db"
     with sqlite3.connect(pulled.config.parent / "payhealth.db") as source, sqlite3.connect(store) as copy:
         source.backup(copy)
-        copy.execute(
-            "update coverage_window set lower = lower + 3600000000 where stream = 'refunds' and connector = 'cards'"
-        )
+        copy.execute("update coverage_window set lower = lower + 3600000000 where stream = 'refunds'")
     config = _config(pulled, tmp_path, lambda text, _: text)
     assert run(["--config", str(config), "check", "--select", "coverage_gap"]) == 1
     assert run(["--config", str(config), "check", "--select", "failure_rate"]) != 3

@@ -73,9 +73,7 @@ def test_extremes_go_through_unchanged(store_url: str, tmp_path: Path) -> None:
     chain.mine(at=at + timedelta(minutes=5), blocks=3)
     asset = f"eip155:31337/erc20:{chain.token_address.lower()}"
     moment = (at + timedelta(minutes=1)).isoformat()
-    rows = [
-        (f"in-{units}", "a", paid[units].transaction_hash, TEXTS[units], asset, moment) for units in paid
-    ]
+    rows = [(f"in-{units}", "a", paid[units].transaction_hash, TEXTS[units], asset, moment) for units in paid]
     rows += [(f"out-{units}", "a", "", f"-{TEXTS[units]}", asset, moment) for units in paid]
     _ledger(tmp_path / "ledger.db", [(row[0], *row[2:]) for row in rows])
     with LoopbackServer(build_app(chain)) as server:
@@ -99,7 +97,10 @@ def test_extremes_go_through_unchanged(store_url: str, tmp_path: Path) -> None:
             assert found == set(TEXTS.values())
             ordered = app.store.rows("select entry_id, amount from v_entries order by amount_key")
             assert [row["entry_id"] for row in ordered] == [
-                f"out-{LARGEST}", f"out-{SMALLEST}", f"in-{SMALLEST}", f"in-{LARGEST}"
+                f"out-{LARGEST}",
+                f"out-{SMALLEST}",
+                f"in-{SMALLEST}",
+                f"in-{LARGEST}",
             ]
             assert [str(row["amount"]) for row in ordered][:1] == [f"-{TEXTS[LARGEST]}"]
             assert len(app.store.records(Entry)) == 4

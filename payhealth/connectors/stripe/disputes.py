@@ -27,6 +27,7 @@ from payhealth.connectors.stripe.fields import (
     unsigned,
 )
 from payhealth.connectors.stripe.translate import Payment, Rules, account_of, links, reference_of
+from payhealth.domain.money import total
 from payhealth.domain.records import Dispute, Movement, MovementKind, MovementStatus, Rail, Record
 
 
@@ -60,8 +61,8 @@ def dispute(found: JsonObject, rules: Rules, payment: Payment | None) -> list[Re
         reason=text(found, "reason"),
         amount=amount,
         asset=asset,
-        withdrawn=sum((-flow.amount for flow in flows if flow.amount < 0), Decimal(0)),
-        reinstated=sum((flow.amount for flow in flows if flow.amount > 0), Decimal(0)),
+        withdrawn=total(flow.amount.copy_negate() for flow in flows if flow.amount < 0),
+        reinstated=total(flow.amount for flow in flows if flow.amount > 0),
         created_at=moment(found, "created"),
         evidence_due_at=optional_moment(part(found, "evidence_details"), "due_by"),
     )
@@ -121,7 +122,7 @@ def _movements(
             handle=payment.handle if payment else "",
             payment_key=payment_key,
             reference=reference_of(found, rules) or (payment.reference if payment else ""),
-            amount=abs(flow.amount),
+            amount=flow.amount.copy_abs(),
             asset=asset,
             symbol=asset,
             effective_at=flow.at,
