@@ -129,15 +129,29 @@ class Application:
         progress: pipeline.Progress = pipeline.silent,
         stop: Callable[[], bool] = pipeline.never,
     ) -> PullReport:
-        """Read every source to now."""
+        """Read every source to now.
+
+        Raises:
+            ConfigurationError: there is no source.
+        """
         self.validate()
         self._need_sources()
+        return self._pull(progress, stop)
+
+    def _pull(self, progress: pipeline.Progress, stop: Callable[[], bool]) -> PullReport:
         return pipeline.pull(self.sources, self.store, self.clock, progress=progress, stop=stop)
 
     def reconcile(self, *, as_of: datetime | None = None, keep: bool = True) -> ReconcileReport:
-        """Match what the store holds, now or as of a moment, and keep the result unless told not to."""
+        """Match what the store holds, now or as of a moment, and keep the result unless told not to.
+
+        Raises:
+            ConfigurationError: there is no source.
+        """
         self.validate()
         self._need_sources()
+        return self._reconcile(as_of=as_of, keep=keep)
+
+    def _reconcile(self, *, as_of: datetime | None = None, keep: bool = True) -> ReconcileReport:
         return pipeline.reconcile(
             self.store,
             self.sources,
@@ -173,9 +187,10 @@ class Application:
         return any(name == job.plugin.name or name in job.plugin.tags for job in self.checks)
 
     def run(self, *, progress: pipeline.Progress = pipeline.silent) -> RunReport:
-        """Pull, reconcile and check."""
-        pulled = self.pull(progress=progress)
-        return RunReport(pull=pulled, reconcile=self.reconcile(), checks=self.check())
+        """Pull, reconcile and check; without any source every check says that it has no data."""
+        self.validate()
+        pulled = self._pull(progress, pipeline.never)
+        return RunReport(pull=pulled, reconcile=self._reconcile(), checks=self.check())
 
     def close(self) -> None:
         """Give back what was opened."""
@@ -242,23 +257,24 @@ def thresholds(plugin: CheckPlugin, table: Mapping[str, Any], file: str) -> Mapp
         if key not in valid:
             where = f"{file}: unknown key checks.{plugin.name}.{key}"
             raise ConfigurationError(where + settings.nearest(key, sorted(valid)))
-        where = f"{file}: checks.{plugin.name}.{key}"
+        where = f"checks.{plugin.name}.{key}"
         if isinstance(plugin.defaults.get(key, {}), Mapping):
-            _check_limits(value, limits | {"count"}, where)
+            _check_limits(value, limits | {"count"}, where, file)
         else:
-            _check_number(value, where)
+            _check_number(value, f"{file}: {where}")
         merged[key] = value
     return merged
 
 
-def _check_limits(value: Any, valid: set[str], where: str) -> None:
+def _check_limits(value: Any, valid: set[str], where: str, file: str) -> None:
     """One severity's thresholds: a table of known keys and numbers."""
     if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{where} must be a table such as {{ {min(valid)} = 1 }}")
+        raise ConfigurationError(f"{file}: {where} must be a table such as {{ {min(valid)} = 1 }}")
     for key, limit in value.items():
         if key not in valid:
-            raise ConfigurationError(f"{where}: unknown key {key}{settings.nearest(key, sorted(valid))}")
-        _check_number(limit, f"{where}.{key}")
+            near = settings.nearest(key, sorted(valid))
+            raise ConfigurationError(f"{file}: unknown key {where}.{key}{near}")
+        _check_number(limit, f"{file}: {where}.{key}")
 
 
 def _check_number(value: Any, where: str) -> None:

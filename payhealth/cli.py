@@ -306,7 +306,7 @@ def daemon() -> None:
 @app.command()
 def demo(
     seed: Annotated[int | None, typer.Option(help="Which simulated business; random without.")] = None,
-    days: Annotated[int, typer.Option(min=3, max=60, help="How many days it lives.")] = 14,
+    days: Annotated[int, typer.Option(min=7, max=60, help="How many days it lives.")] = 14,
     end: Annotated[
         str | None, typer.Option(metavar="DATE", help="The day it ends, to live a seed again; today without.")
     ] = None,

@@ -37,12 +37,6 @@ class Secret:
 
     __str__ = __repr__
 
-    def __copy__(self) -> Secret:
-        return self
-
-    def __deepcopy__(self, _: dict[int, Any]) -> Secret:
-        return self
-
     def __reduce__(self) -> Any:
         raise TypeError("a secret cannot be pickled")
 

@@ -138,8 +138,15 @@ _DECODE = json.JSONDecoder(
 ).decode
 
 
+MAX_BRACKETS = 500
+"""Most brackets of a line that is decoded: deeper nesting can exhaust the C stack where other libraries
+have raised Python's recursion limit, and then nothing is raised that could be caught."""
+
+
 def _object(line: bytes, side: Side) -> tuple[dict[str, Any], str]:
     """One line's object, its known values as texts, or what is wrong with it."""
+    if line.count(b"[") + line.count(b"{") > MAX_BRACKETS:
+        return {}, "not a JSON object"
     try:
         value = _DECODE(line.decode("utf-8"))
     except UnicodeDecodeError:

@@ -43,12 +43,18 @@ def classify(block: bytes, fields: int) -> Lines:
     starts = np.concatenate(([0], ends[:-1] + 1))
     length = ends - starts
     blank = (length == 0) | ((length == 1) & (data[np.minimum(starts, len(data) - 1)] == _CR))
-    commas, odd = np.flatnonzero(data == _COMMA), np.zeros(len(ends), bool)
+    commas = _Marks(data, _COMMA, starts)
+    odd = np.zeros(len(ends), bool)
     if b'"' in block:
-        quotes = np.flatnonzero(data == _QUOTE)
-        odd |= _misplaced(data, quotes, starts, ends)
-        commas = commas[_rank(quotes, commas, starts, ends) % 2 == 0]
-    odd |= np.bincount(np.searchsorted(ends, commas), minlength=len(ends)) != fields - 1
+        quotes = _Marks(data, _QUOTE, starts)
+        parity = np.bitwise_xor.accumulate((data == _QUOTE).view(np.uint8))
+        before = np.where(starts > 0, parity[starts - 1], 0)
+        odd |= _misplaced(data, quotes, parity[quotes.places] != before[quotes.line])
+        outside = parity[commas.places] == before[commas.line]
+        counts = np.bincount(commas.line[outside], minlength=len(ends))
+    else:
+        counts = commas.counts
+    odd |= counts != fields - 1
     if b"\x00" in block:
         odd[np.searchsorted(ends, np.flatnonzero(data == 0))] = True
     if block.startswith(_BOM):
@@ -57,23 +63,26 @@ def classify(block: bytes, fields: int) -> Lines:
     return Lines(starts, ends, blank, odd & ~blank)
 
 
-def _rank(quotes: Array, places: Array, starts: Array, ends: Array) -> Array:
-    """How many quotes stand before each place on its own line."""
-    line = np.searchsorted(ends, places)
-    rank: Array = np.searchsorted(quotes, places) - np.searchsorted(quotes, starts[line])
-    return rank
+class _Marks:
+    """Where one byte stands in a block, on which lines, how often on each."""
+
+    def __init__(self, data: Array, letter: int, starts: Array) -> None:
+        self.places = np.flatnonzero(data == letter)
+        bounds = np.append(np.searchsorted(self.places, starts), len(self.places))
+        self.counts = np.diff(bounds)
+        self.line = np.repeat(np.arange(len(starts)), self.counts)
 
 
-def _misplaced(data: Array, quotes: Array, starts: Array, ends: Array) -> Array:
+def _misplaced(data: Array, quotes: _Marks, opening: Array) -> Array:
     """Lines with a quote that neither opens nor closes a field, doubled ones among them."""
-    line = np.searchsorted(ends, quotes)
-    opening = _rank(quotes, quotes, starts, ends) % 2 == 0
-    before = np.where(quotes > 0, data[quotes - 1], _LF)
-    after = np.where(quotes + 1 < len(data), data[np.minimum(quotes + 1, len(data) - 1)], _LF)
-    at_begin = (before == _COMMA) | (before == _LF)
-    at_end = (after == _COMMA) | (after == _LF) | (after == _CR)
-    bad: Array = np.bincount(line, minlength=len(ends)) % 2 == 1
-    bad[line[~np.where(opening, at_begin, at_end)]] = True
+    framed = np.pad(data, 1, constant_values=_LF)
+    ends_field = np.zeros(256, bool)
+    ends_field[[_COMMA, _LF, _CR]] = True
+    begins_field = np.zeros(256, bool)
+    begins_field[[_COMMA, _LF]] = True
+    fits = np.where(opening, begins_field[framed[quotes.places]], ends_field[framed[quotes.places + 2]])
+    bad: Array = quotes.counts % 2 == 1
+    bad[quotes.line[~fits]] = True
     return bad
 
 

@@ -1,4 +1,4 @@
-"""One simulated business for many tests: lived through once, pulled once."""
+"""One simulated business for many tests: lived through once, pulled in both of its phases."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ class Pulled:
 
 @pytest.fixture(scope="session")
 def pulled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulled]:
-    """A business of three days, both phases lived through, pulled once into a SQLite store."""
+    """A business of seven days, pulled into a SQLite store before the planted reorg and at the end."""
     folder = tmp_path_factory.mktemp("world")
     end = datetime.now(UTC).replace(microsecond=0)
-    with World(seed=SEED, days=3, end=end, folder=folder) as world:
+    with World(seed=SEED, days=7, end=end, folder=folder) as world:
         world.run_until_before_reorg()
-        world.run_to_end()
         config = write_config(world, folder)
         app = application(config)
-        report = app.pull()
-        assert not report.failed, report.failed
+        for play_on in (world.run_to_end, None):
+            report = app.pull()
+            assert not report.failed, report.failed
+            if play_on is not None:
+                play_on()
         yield Pulled(world, config, app)
         app.close()

@@ -7,8 +7,6 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from payhealth.bootstrap import application
 from payhealth.domain.records import Entry, Movement
 from payhealth.report import run_document
@@ -44,18 +42,10 @@ query = "select id, account, reference, amount, asset, occurred_at from entries"
 def _ledger(path: Path, rows: list[tuple[str, str, str, str, str]]) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute(
-            "create table entries (id text, account text, reference text, amount text, asset text, occurred_at text)"
+            "create table entries"
+            " (id text, account text, reference text, amount text, asset text, occurred_at text)"
         )
         connection.executemany("insert into entries values (?, 'a', ?, ?, ?, ?)", rows)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh store on either database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
 
 
 def test_extremes_go_through_unchanged(store_url: str, tmp_path: Path) -> None:

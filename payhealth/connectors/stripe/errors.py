@@ -65,6 +65,8 @@ _DATA = frozenset(
         *("FxQuoteNeedsRefreshError", "InsufficientFundsError", "InvalidPaymentMethodError"),
         *("InvalidPayoutMethodError", "InvalidVaultedCredentialError", "NotCancelableError"),
         *("QuotaExceededError", "RecipientNotNotifiableError", "TemporarySessionExpiredError"),
+        *("OAuthError", "InvalidClientError", "InvalidGrantError", "InvalidScopeError"),
+        *("UnsupportedGrantTypeError", "UnsupportedResponseTypeError"),
         *("VerificationAttemptFailedError", "VerificationExpiredError", "VerificationNotInitiatedError"),
     }
 )

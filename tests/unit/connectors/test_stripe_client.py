@@ -10,6 +10,7 @@ import httpx
 import pytest
 import respx
 import stripe
+import stripe.oauth_error  # brings the exceptions that the package loads late
 from pydantic import ValidationError
 
 from payhealth.connectors.stripe import PLUGIN
