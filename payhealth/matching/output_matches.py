@@ -64,8 +64,9 @@ def matches_of(
     entry_ids = board.entries.take("id", entry)
     cells = first_cells(legs, left, of_breaks=False)
     residual = np.concatenate([board.units.zeros(direct), cells.residual[groups]])
+    names = _names(movement_ids, movement_owner, entry_ids, entry_owner, direct, size)
     columns = {
-        "match_id": _names(movement_ids, movement_owner, entry_ids, entry_owner, size, session),
+        "match_id": hashed(names, "m", session),
         "rule": one(PassName.REFERENCE).take(pa.array(np.zeros(size, dtype=np.int64))),
         "state": one("confirmed").take(pa.array(np.zeros(size, dtype=np.int64))),
         "confidence": pa.array(np.where(residual == 0, EXACT_CONFIDENCE, TOLERATED_CONFIDENCE), pa.float64()),
@@ -86,13 +87,19 @@ def _names(
     movement_owner: Index,
     entry_ids: pa.Array,
     entry_owner: Index,
+    direct: int,
     size: int,
-    session: Session,
 ) -> pa.Array:
-    """A match is named by its rows alone, so that the same match keeps its name in later runs."""
-    paid = pc.binary_join(lists(tagged(movement_ids), movement_owner, size), ",")
-    entered = pc.binary_join(lists(tagged(entry_ids), entry_owner, size), ",")
-    return hashed(pc.binary_join_element_wise(paid, entered, "|"), "m", session)
+    """The texts that name the matches: by their rows alone, so that a match keeps its name in later runs."""
+    paid = _joined_ids(tagged(movement_ids), movement_owner, direct, size)
+    entered = _joined_ids(tagged(entry_ids), entry_owner, direct, size)
+    return pc.binary_join_element_wise(paid, entered, "|")
+
+
+def _joined_ids(ids: pa.Array, owner: Index, direct: int, size: int) -> pa.Array:
+    """The ids of each match in one text; pairs have one on each side."""
+    grouped = lists(ids.slice(direct), owner[direct:] - direct, size - direct)
+    return pa.concat_arrays([ids.slice(0, direct), pc.binary_join(grouped, ",")])
 
 
 def _reasons(

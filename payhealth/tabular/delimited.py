@@ -92,8 +92,8 @@ def _header(window: Window, file: str) -> tuple[Sequence[str], int]:
     return found.fields, behind + 1
 
 
-def _size(lines: Sequence[str]) -> int:
-    return sum(len(line.encode("utf-8", "surrogateescape")) for line in lines)
+def _size(lines: Sequence[bytes]) -> int:
+    return sum(map(len, lines))
 
 
 def _jobs(stream: BinaryIO, window: Window, form: Form, line: int) -> Iterator[Callable[[], Chunk]]:
@@ -122,7 +122,7 @@ def _count_lines(data: bytes) -> int:
 def _unquoted(block: Block, form: Form) -> Chunk:
     """In one go where the block is clean, else by its lines."""
     data = block.own
-    if b"\x00" not in data and not _lone_returns(data) and not data.startswith(_BOM):
+    if b"\x00" not in data and not _lone_returns(data):
         table = _bulk(data, form)
         if table is not None:
             return _chunk(table, block, form, None)
@@ -135,6 +135,8 @@ def _lone_returns(data: bytes) -> bool:
 
 def _bulk(data: bytes, form: Form) -> pa.Table | None:
     """Known columns of plain lines as texts, None where the quick parser does not take them."""
+    if data.startswith(_BOM):  # the quick parser would drop it, wherever in the file it stands
+        return None
     wanted = [str(place) for place in form.known.values()]
     try:
         table = arrow_csv.read_csv(
@@ -162,18 +164,18 @@ def _plan(block: Block, form: Form) -> Plan:
     if _lone_returns(own):
         return _careful(block)
     sorted_lines = physical.classify(own, form.fields)
-    plain, over = ~sorted_lines.odd, b""
+    plain, over = ~sorted_lines.odd, 0
     single: list[Record] = []
     if sorted_lines.odd.any():
         lines = split_lines(block.data)
         single, end = _singles(lines, sorted_lines.odd, plain, block.first_line)
-        over = "".join(lines[len(plain) : end]).encode("utf-8", "surrogateescape")
+        over = _size(lines[len(plain) : end])
     rows = np.flatnonzero(plain & ~sorted_lines.blank)
     bulk = physical.joined(own, sorted_lines, plain) if len(rows) else b""
-    return Plan(single, bulk, block.first_line + rows, block.size + len(over))
+    return Plan(single, bulk, block.first_line + rows, block.size + over)
 
 
-def _singles(lines: Sequence[str], odd: Array, plain: Array, first_line: int) -> tuple[list[Record], int]:
+def _singles(lines: Sequence[bytes], odd: Array, plain: Array, first_line: int) -> tuple[list[Record], int]:
     """The records that begin at odd lines, and the line behind them; their lines are plain no more."""
     found: list[Record] = []
     free = 0

@@ -145,23 +145,28 @@ have raised Python's recursion limit, and then nothing is raised that could be c
 
 def _object(line: bytes, side: Side) -> tuple[dict[str, Any], str]:
     """One line's object, its known values as texts, or what is wrong with it."""
-    if line.count(b"[") + line.count(b"{") > MAX_BRACKETS:
-        return {}, "not a JSON object"
-    try:
-        value = _DECODE(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        return {}, "not valid UTF-8"
-    except _RepeatedKeyError as error:
-        return {}, f"the key {error} is there twice"
-    except (ValueError, RecursionError):
-        return {}, "not a JSON object"
-    if not isinstance(value, dict):
-        return {}, "not a JSON object"
+    value, fault = _decoded(line)
+    if fault:
+        return {}, fault
     for name in side.columns:
         fault = _fault(value.get(name))
         if fault:
             return value, f"{name} {fault}"
     return value, ""
+
+
+def _decoded(line: bytes) -> tuple[dict[str, Any], str]:
+    value: Any = None
+    if line.count(b"[") + line.count(b"{") <= MAX_BRACKETS:
+        try:
+            value = _DECODE(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            return {}, "not valid UTF-8"
+        except _RepeatedKeyError as error:
+            return {}, f"the key {error} is there twice"
+        except (ValueError, RecursionError):
+            value = None
+    return (value, "") if isinstance(value, dict) else ({}, "not a JSON object")
 
 
 def _fault(value: Any) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 _COMMA, _QUOTE, _LF, _CR = 44, 34, 10, 13
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,6 @@ def classify(block: bytes, fields: int) -> Lines:
     odd |= counts != fields - 1
     if b"\x00" in block:
         odd[np.searchsorted(ends, np.flatnonzero(data == 0))] = True
-    if block.startswith(_BOM):
-        odd[0] = True
     _mark_not_utf8(block, data, starts, ends, odd)
     return Lines(starts, ends, blank, odd & ~blank)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,26 +29,31 @@ class Record:
     fault: str = ""
 
 
-def split_lines(data: bytes) -> list[str]:
-    """Physical lines with their ends; bytes that are not UTF-8 stay recognisable as surrogates."""
-    return io.StringIO(data.decode("utf-8", "surrogateescape"), newline="").readlines()
+def split_lines(data: bytes) -> list[bytes]:
+    """Physical lines with their ends: LF, CRLF, a lone CR and nothing else."""
+    return data.splitlines(keepends=True)
 
 
-def record_at(lines: Sequence[str], position: int, *, first_line: int) -> Record:
+def _decoded(line: bytes) -> str:
+    """A line as text; bytes that are not UTF-8 stay recognisable as surrogates."""
+    return line.decode("utf-8", "surrogateescape")
+
+
+def record_at(lines: Sequence[bytes], position: int, *, first_line: int) -> Record:
     """The record that begins at a position; one whose quotes do not close costs one line only."""
     fields, used, fault = _split(lines, position)
-    raw = "".join(lines[position : position + used]).rstrip("\r\n")
-    readable = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    if not fault and readable != raw:
+    raw = b"".join(lines[position : position + used]).rstrip(b"\r\n")
+    readable = raw.decode("utf-8", "replace")
+    if not fault and readable.encode("utf-8") != raw:
         fault = "not valid UTF-8"
     return Record(first_line + position, used, readable, () if fault else fields, fault)
 
 
-def records(lines: Sequence[str], *, first_line: int, stop: int | None = None) -> Iterator[Record]:
+def records(lines: Sequence[bytes], *, first_line: int, stop: int | None = None) -> Iterator[Record]:
     """The records that begin before a position; blank lines are none."""
     position, end = 0, len(lines) if stop is None else stop
     while position < end:
-        if not lines[position].strip("\r\n"):
+        if not lines[position].strip(b"\r\n"):
             position += 1
             continue
         record = record_at(lines, position, first_line=first_line)
@@ -57,11 +61,12 @@ def records(lines: Sequence[str], *, first_line: int, stop: int | None = None) -
         position += record.used
 
 
-def _split(lines: Sequence[str], position: int) -> tuple[tuple[str, ...], int, str]:
+def _split(lines: Sequence[bytes], position: int) -> tuple[tuple[str, ...], int, str]:
     """The fields of one record, how many physical lines it took, what is wrong with it."""
-    if '"' not in lines[position]:
-        return tuple(lines[position].rstrip("\r\n").split(",")), 1, ""
-    reader = csv.reader(itertools.islice(lines, position, position + MAX_LINES), strict=True)
+    if b'"' not in lines[position]:
+        return tuple(_decoded(lines[position]).rstrip("\r\n").split(",")), 1, ""
+    ahead = map(_decoded, itertools.islice(lines, position, position + MAX_LINES))
+    reader = csv.reader(ahead, strict=True)
     try:
         fields = next(reader)
     except csv.Error as error:

@@ -263,7 +263,9 @@ def unanswered_undoings(view: AssetView) -> list[tuple[Expectation, Fraction]]:
 def lacking_negative_entries(view: AssetView) -> list[tuple[Expectation, Fraction]]:
     """Undoing movements held against negative entries."""
     undoings = [(one, -one.amount) for one in view.expected_of(UNDOING_KINDS)]
-    return answered_by_entries(undoings, [-held.entry.amount for held in view.entries if held.entry.amount < 0])
+    return answered_by_entries(
+        undoings, [-held.entry.amount for held in view.entries if held.entry.amount < 0]
+    )
 
 
 def unanswered_payments(view: AssetView) -> list[tuple[Expectation, Fraction]]:

@@ -22,29 +22,31 @@ def test_nothing_configured_is_the_reference_pass_and_the_amount_itself() -> Non
     assert Policy().time_to_clear_s == 900
 
 
+WHEN: dict[str, Any] = {
+    "connector": "cards",
+    "kind": "charge",
+    "account_prefix": "vip_",
+    "asset": "USD",
+    "from": date(2026, 1, 1),
+    "to": "2026-02-01T00:00:00Z",
+}
+KEYS: dict[str, Any] = {
+    "when": WHEN,
+    "asset": "USD",
+    "basis": "on_top",
+    "fee_rate": "0.055",
+    "fee_minimum": "0.80",
+    "fee_fixed": "0.30",
+    "rounding": "half_up",
+    "quantum": "0.01",
+    "dust_below": "0.5",
+    "time_to_clear_s": 60,
+    "dispute_at": "withdrawn",
+}
+
+
 def test_every_key_is_read() -> None:
     """Each documented key of a policy and of the reference rule arrives in its record."""
-    when = {
-        "connector": "cards",
-        "kind": "charge",
-        "account_prefix": "vip_",
-        "asset": "USD",
-        "from": date(2026, 1, 1),
-        "to": "2026-02-01T00:00:00Z",
-    }
-    keys = {
-        "when": when,
-        "asset": "USD",
-        "basis": "on_top",
-        "fee_rate": "0.055",
-        "fee_minimum": "0.80",
-        "fee_fixed": "0.30",
-        "rounding": "half_up",
-        "quantum": "0.01",
-        "dust_below": "0.5",
-        "time_to_clear_s": 60,
-        "dispute_at": "withdrawn",
-    }
     rule = {
         "pass": "reference",
         "window_s": 5,
@@ -52,7 +54,7 @@ def test_every_key_is_read() -> None:
         "relative": "0.01",
         "max_reference_share": 7,
     }
-    ruleset = parse_rules({"policy": {"vip": keys}, "rules": [rule]})
+    ruleset = parse_rules({"policy": {"vip": KEYS}, "rules": [rule]})
     assert ruleset.policies[0] == Policy(
         name="vip",
         when=When(

@@ -288,6 +288,12 @@ def test_hexadecimal_parts_lose_their_case_and_nothing_else_does(csv_file: CsvFi
     ]
 
 
+def test_a_bom_inside_the_file_is_a_letter(csv_file: CsvFile) -> None:
+    """It is not lost where it happens to begin what is read at once."""
+    table = payments_table(csv_file('p1,"charge', row(2, id="\ufeffp2"), row(3)))
+    assert ids(table) == ["\ufeffp2", "p3"]
+
+
 def test_identical_rows_count_once(csv_file: CsvFile) -> None:
     """A line written twice is one payment."""
     table = payments_table(csv_file(row(1), row(2), row(1)))
