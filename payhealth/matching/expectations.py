@@ -16,7 +16,7 @@ from payhealth.domain.errors import InputError
 from payhealth.domain.money import to_scaled
 from payhealth.domain.records import EXPECTING, REDOING, UNDOING, MovementKind
 from payhealth.matching.exact import Index, Ints, Mask, Units
-from payhealth.matching.fees import credit, round_to
+from payhealth.matching.fees import crediting, round_to
 from payhealth.matching.policies import policies_of, times_to_clear_us
 from payhealth.matching.policy import Policy, Rounding, Ruleset
 from payhealth.matching.queries import Session
@@ -188,8 +188,8 @@ def _value(
 
 def _credits(values: Ints, policy: Policy, units: Units) -> Ints:
     distinct, where = np.unique(values, return_inverse=True)
-    factor = units.factor
-    return units.array([units.whole(credit(value * factor, policy)) for value in distinct.tolist()])[where]
+    credit, factor = crediting(policy), units.factor
+    return units.array([units.whole(credit(value * factor)) for value in distinct.tolist()])[where]
 
 
 def _undo(

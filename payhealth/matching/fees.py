@@ -5,6 +5,7 @@ Amounts are in units of 1e-18 and the quantum is a number of such units; a rate 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -32,13 +33,26 @@ class Fee:
 
 def credit(paid: int, policy: Policy) -> int:
     """What ``paid`` should become: 0 or more, a multiple of the quantum."""
+    return crediting(policy)(paid)
+
+
+def crediting(policy: Policy) -> Callable[[int], int]:
+    """The function from what was paid to the credit, with the policy's fee worked out once."""
     fee, quantum = Fee.of(policy), to_scaled(policy.quantum)
     if policy.basis is Basis.ON_TOP:
-        share = (paid - fee.fixed) * fee.denominator // (fee.denominator + fee.numerator)
-        return max(0, min(share, paid - fee.minimum) // quantum * quantum)
+        return lambda paid: _on_top(paid, fee, quantum)
+    return lambda paid: _gross(paid, fee, quantum, policy.rounding)
+
+
+def _on_top(paid: int, fee: Fee, quantum: int) -> int:
+    share = (paid - fee.fixed) * fee.denominator // (fee.denominator + fee.numerator)
+    return max(0, min(share, paid - fee.minimum) // quantum * quantum)
+
+
+def _gross(paid: int, fee: Fee, quantum: int, rounding: Rounding) -> int:
     kept = max(fee.minimum * fee.denominator, paid * fee.numerator + fee.fixed * fee.denominator)
     left = paid * fee.denominator - kept
-    return round_to(left, fee.denominator, quantum, policy.rounding) if left > 0 else 0
+    return round_to(left, fee.denominator, quantum, rounding) if left > 0 else 0
 
 
 def round_to(numerator: int, denominator: int, quantum: int, rounding: Rounding) -> int:
