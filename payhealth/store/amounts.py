@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from payhealth.domain.money import MAX_SCALED, PRECISION, SCALE
 
 MONEY = pa.decimal128(PRECISION, SCALE)
+WHOLE_DIGITS = PRECISION - SCALE
 _SCALED = pa.decimal128(PRECISION, 0)
 # One digit more than the domain, so that taking nine's complements cannot overflow.
 _WIDE = pa.decimal256(PRECISION + 1, 0)
@@ -54,4 +55,9 @@ def from_decimals(values: list[Any]) -> pa.Array:
     """
     if not all(value is None or isinstance(value, Decimal) for value in values):
         raise pa.ArrowInvalid("an amount that is no Decimal")
+    # Arrow's cast from text wraps silently beyond 20 digits before the point.
+    if any(
+        value is not None and (not value.is_finite() or value.adjusted() >= WHOLE_DIGITS) for value in values
+    ):
+        raise pa.ArrowInvalid("an amount outside the domain")
     return pa.array([None if value is None else str(value) for value in values], pa.string()).cast(MONEY)

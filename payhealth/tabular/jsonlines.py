@@ -163,7 +163,7 @@ def _decoded(line: bytes) -> tuple[dict[str, Any], str]:
         except UnicodeDecodeError:
             return {}, "not valid UTF-8"
         except _RepeatedKeyError as error:
-            return {}, f"the key {error} is there twice"
+            return {}, _storable(f"the key {error} is there twice")
         except (ValueError, RecursionError):
             value = None
     return (value, "") if isinstance(value, dict) else ({}, "not a JSON object")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,3 +124,10 @@ def test_a_hash_is_pinned() -> None:
     )
     expected = hashlib.blake2b("\x1f".join(fields).encode(), digest_size=16).hexdigest()
     assert content_hashes(SPEC, content_table(SPEC, [movement()])).to_pylist() == [expected]
+
+
+@pytest.mark.parametrize("text", ["2432273025036907293751", "1E+30", "-100000000000000000000", "NaN"])
+def test_amounts_outside_the_domain_are_refused_not_wrapped(text: str) -> None:
+    """Arrow's own cast wraps beyond twenty digits before the point; ours refuses."""
+    with pytest.raises(pa.ArrowInvalid):
+        amounts.from_decimals([Decimal(text)])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from payhealth.domain.errors import InputError
-from payhealth.tabular import TableIn, payments_table
+from payhealth.tabular import TableIn, jsonlines, payments_table
 
 BASE = {
     "id": "p1",
@@ -115,3 +115,23 @@ def test_identical_lines_count_once_and_others_end_the_run(tmp_path: Path) -> No
     assert read(tmp_path, b"\xef\xbb\xbf" + line.encode(), line + "\r").rows.num_rows == 1
     with pytest.raises(InputError, match="share an id: p1"):
         read(tmp_path, line, line.replace(": ", ":"))
+
+
+def test_deep_nesting_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere in the process the recursion limit may have been raised: then decoding could crash it."""
+
+    def decode(_: str) -> Any:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(jsonlines, "_DECODE", decode)
+    assert reasons(read(tmp_path, '{"a":' * 501 + "1" + "}" * 501)) == [(1, "not a JSON object")]
+    with pytest.raises(AssertionError, match="decoded"):
+        read(tmp_path, "{}")
+
+
+def test_a_repeated_key_of_half_a_character_can_be_reported(tmp_path: Path) -> None:
+    """The reason is text that a file can hold."""
+    line = json.dumps(BASE)[:-1] + ', "\\ud800": 1, "\\ud800": 2}'
+    assert reasons(read(tmp_path, line)) == [(1, "the key ? is there twice")]
