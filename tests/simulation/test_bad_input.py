@@ -168,3 +168,8 @@ def test_a_source_that_fails_later_is_never_healthy(pulled: Pulled, tmp_path: Pa
     assert run(["--config", str(config), "pull"]) == 3
     assert run(["--config", str(config), "check", "--select", "failure_rate"]) == 3
     assert run(["--config", str(config), "check", "--select", "source_freshness"]) == 3
+
+
+def test_a_moment_before_the_first_pull_proves_nothing(pulled: Pulled) -> None:
+    """Looking back to before anything was read: nothing is found, and it is not called well."""
+    assert run(["--config", str(pulled.config), "reconcile", "--as-of", "2020-01-01T00:00:00Z"]) == 3
