@@ -179,7 +179,8 @@ def expect_reversals(payments: list[Expectation], reversals: list[Movement]) -> 
             amount = SIGN_OF_KIND[movement.kind] * credit(policy, movement.gross)
         else:
             share = paid_credit * reversed_gross / paid_gross
-            expected_up_to_here = rounded(share, policy.quantum, policy.rounding)
+            whole = reversed_gross == paid_gross  # "a full reversal gives back exactly C" (decision 5)
+            expected_up_to_here = share if whole else rounded(share, policy.quantum, policy.rounding)
             amount = expected_before - expected_up_to_here
             expected_before = expected_up_to_here
         result.append(Expectation(movement, amount, policy, rail, reversed_gross > paid_gross))

@@ -205,3 +205,16 @@ def test_moments_before_the_epoch_are_ordinary() -> None:
     old = START - timedelta(days=365 * 80)
     payments, ledger = [paid("c1", "10", occurred_at=old)], [entry("e1", "10", occurred_at=old)]
     assert matched(run(payments, ledger))
+
+
+def test_undoing_all_payments_of_several_policies_gives_back_all() -> None:
+    """Their credits are summed; the first one's quantum does not round the sum away."""
+    policy = {"early": {"when": {"to": moment(1)}, "quantum": "5"}, "default": {}}
+    payments = [
+        paid("c1", "2"),
+        paid("c2", "2", second=5),
+        paid("f1", "4", kind="refund", second=DAY),
+    ]
+    ledger = [entry("e1", "2"), entry("b1", "-2", second=DAY)]
+    assert matched(run(payments, ledger, policy=policy))
+    assert only_break(run(payments, ledger[:1], policy=policy))["amount"] == Decimal(-2)
