@@ -228,7 +228,7 @@ def reconcile(
         breaks=outcome.breaks,
         open=outcome.open,
         rejected=None,
-        summary={**outcome.summary, "coverage": [in_words(state) for state in states]},
+        summary={**outcome.summary, "coverage": _coverage_in_words(store, states)},
         holes=found,
         coverage=states,
         changes=changes,
@@ -291,7 +291,16 @@ def _starts(sources: Sequence[Source]) -> dict[str, int]:
     return starts
 
 
-def in_words(state: StreamState) -> dict[str, Any]:
+_UNPROVED = "select distinct connector, stream from v_coverage where unproved"
+
+
+def _coverage_in_words(store: StoreReader, states: Sequence[StreamState]) -> list[dict[str, Any]]:
+    """Every stream's coverage; one is unproved where any window of it has no balance to prove it by."""
+    unproved = {(row["connector"], row["stream"]) for row in store.rows(_UNPROVED)}
+    return [in_words(state, unproved=(state.connector, state.stream) in unproved) for state in states]
+
+
+def in_words(state: StreamState, *, unproved: bool) -> dict[str, Any]:
     """A stream's coverage as JSON can carry it."""
     return {
         "connector": state.connector,
@@ -301,7 +310,7 @@ def in_words(state: StreamState) -> dict[str, Any]:
         "windows": [list(window) for window in state.covered],
         "last_ok_at": iso(state.last_ok_at) if state.last_ok_at else None,
         "last_error": state.last_error,
-        "unproved": True,
+        "unproved": unproved,
     }
 
 

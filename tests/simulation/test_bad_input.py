@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -173,3 +174,19 @@ def test_a_source_that_fails_later_is_never_healthy(pulled: Pulled, tmp_path: Pa
 def test_a_moment_before_the_first_pull_proves_nothing(pulled: Pulled) -> None:
     """Looking back to before anything was read: nothing is found, and it is not called well."""
     assert run(["--config", str(pulled.config), "reconcile", "--as-of", "2020-01-01T00:00:00Z"]) == 3
+
+
+def test_unproved_is_what_the_store_says(
+    pulled: Pulled, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stream is shown as unproved exactly where the store has a window without a balance behind it."""
+    with (
+        sqlite3.connect(pulled.config.parent / "payhealth.db") as source,
+        sqlite3.connect(tmp_path / "store.db") as copy,
+    ):
+        source.backup(copy)
+        copy.execute("update coverage_window set unproved = 0 where stream = 'refunds'")
+    config = _config(pulled, tmp_path, lambda text, _: text)
+    run(["--config", str(config), "reconcile", "--format", "json"])
+    coverage = json.loads(capsys.readouterr().out)["coverage"]
+    assert {row["stream"] for row in coverage if not row["unproved"]} == {"refunds"}
