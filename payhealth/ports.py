@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -30,6 +30,9 @@ class Batch:
         records: record class -> rows, as records or as one Arrow table with the record's fields as columns.
         windows: what the step read whole.
         cursor: where the next step or pull goes on, opaque to all but the connector.
+        read_at: the source's own clock when the oldest of these records was read, where it tells: a record
+            that was read later stays, whatever order steps are committed in.
+        progress: how far the stream has come, where the source knows its length.
         objects_read: vendor objects read in this step, rejected ones included.
         requests: calls made for this step.
     """
@@ -40,6 +43,22 @@ class Batch:
     cursor: str | None = None
     objects_read: int = 0
     requests: int = 0
+    read_at: datetime | None = None
+    progress: StreamProgress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamProgress:
+    """How far the pull of a stream has come, in the stream's own unit.
+
+    Args:
+        done: how much of the stretch was read, of ``total``.
+        windows: how many windows were read whole.
+    """
+
+    done: int
+    total: int
+    windows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +143,21 @@ class StoreReader(Protocol):
 
         Columns are the record's fields (amounts decimal128(38, 18), moments timestamp[us, UTC]), then
         ``recorded_at`` and ``first_recorded_at`` (of the record's first version).
+        """
+
+    def lookup(
+        self, record_type: type[Record], connector: str, column: str, values: Collection[str]
+    ) -> pa.Table:
+        """Current records of a connector whose column holds one of the values.
+
+        Returns:
+            As :meth:`records`, with ``read_at`` (the source's clock when this was read, may be null) beside.
+        """
+
+    def changes(self, record_type: type[Record], *, after: int) -> pa.Table:
+        """Versions committed after a change number was read, ascending.
+
+        Columns are the record's fields, then at least ``recorded_at`` and ``change_seq``.
         """
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

@@ -25,7 +25,9 @@ class CoverageWindow:
 
     Args:
         provider: who answered: a host name, never a URL with credentials.
+        account: with which account's key it was read, empty where that is not known or means nothing.
         objects: how many objects the stretch held.
+        pages: how many requests that took.
         unproved: read, but no balance to prove it by.
     """
 
@@ -38,6 +40,8 @@ class CoverageWindow:
     objects: int
     read_at: datetime
     unproved: bool = True
+    pages: int = 0
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,17 @@ class EntryKind(StrEnum):
     EXPIRY = "expiry"
 
 
+class ProofState(StrEnum):
+    """How far a proof by the processor's own books has come."""
+
+    PROVED = "proved"
+    EXPLAINED = "explained"
+    """By amount and time, where the processor gives no list."""
+    WAITING = "waiting"
+    """It does not add up yet, or cannot be asked for yet; the next pull tries again."""
+    MISMATCH = "mismatch"
+
+
 RECONCILED = frozenset({EntryKind.PURCHASE, EntryKind.REVERSAL})
 
 
@@ -92,6 +103,14 @@ class Record:
     KEY: ClassVar[tuple[str, ...]]
     connector: str
     """The connector's name in the configuration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorRecord(Record):
+    """A vendor's object in our words, with what of the object itself may be kept."""
+
+    raw: str | None = None
+    """JSON: the fields that the allow-list lets through, and ``api_version``, the version they came in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +155,21 @@ class Link(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charge(Record):
+class PaymentClaim(Record):
+    """Whose a payment is, as an object beside it says (a checkout session or an invoice).
+
+    It holds where the payment's own movements name no account, and only while all claims of a payment
+    agree: the claims may be read before or after the movements, in any order.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "payment_key", "object_id")
+    payment_key: str
+    object_id: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge(VendorRecord):
     """One attempt to collect a payment by card, failed ones included."""
 
     KEY: ClassVar[tuple[str, ...]] = ("connector", "charge_id")
@@ -165,10 +198,21 @@ class Charge(Record):
     customer: str | None = None
     account: str = ""
     balance_transaction: str | None = None
+    advice_code: str | None = None
+    """What the network advises after a decline, such as ``do_not_try_again``."""
+    network_decline_code: str | None = None
+    cvc_check: str | None = None
+    payment_method_type: str | None = None
+    email_domain: str | None = None
+    email_hash: str | None = None
+    """Keyed hash of the whole address; None without a key."""
+    ip_hash: str | None = None
+    statement_descriptor: str | None = None
+    invoice_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentIntent(Record):
+class PaymentIntent(VendorRecord):
     """An intended payment, with the charges that tried to collect it."""
 
     KEY: ClassVar[tuple[str, ...]] = ("connector", "intent_id")
@@ -182,10 +226,84 @@ class PaymentIntent(Record):
     latest_charge: str | None = None
     customer: str | None = None
     account: str = ""
+    capture_method: str | None = None
+    cancellation_reason: str | None = None
+    setup_future_usage: str | None = None
+    last_failure_code: str | None = None
+    last_decline_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refund(Record):
+class SetupIntent(VendorRecord):
+    """An attempt to keep a card for later: what card testers use first."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "setup_intent_id")
+    setup_intent_id: str
+    status: str
+    created_at: datetime
+    usage: str | None = None
+    payment_method_type: str | None = None
+    failure_code: str | None = None
+    decline_code: str | None = None
+    cancellation_reason: str | None = None
+    customer: str | None = None
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutSession(VendorRecord):
+    """A hosted checkout, which links its own id and the business's reference to a payment."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "session_id")
+    session_id: str
+    intent_id: str | None
+    invoice_id: str | None
+    status: str | None
+    payment_status: str | None
+    mode: str | None
+    client_reference: str | None
+    customer: str | None
+    account: str
+    amount: Decimal | None
+    asset: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice(VendorRecord):
+    """An invoice, which links its own id to the payments that settled it."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "invoice_id")
+    invoice_id: str
+    intent_id: str | None
+    """The newest payment that settled it; others are links."""
+    charge_id: str | None
+    status: str | None
+    billing_reason: str | None
+    """``subscription_cycle`` and the like are charged without the customer being there."""
+    customer: str | None
+    account: str
+    amount_due: Decimal
+    amount_paid: Decimal
+    asset: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyFraudWarning(VendorRecord):
+    """The cardholder's bank suspects a charge of fraud; most ignored ones become disputes."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "warning_id")
+    warning_id: str
+    charge_id: str | None
+    intent_id: str | None
+    fraud_type: str | None
+    actionable: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund(VendorRecord):
     """Money given back on a charge."""
 
     KEY: ClassVar[tuple[str, ...]] = ("connector", "refund_id")
@@ -199,10 +317,11 @@ class Refund(Record):
     created_at: datetime
     balance_transaction: str | None = None
     failure_balance_transaction: str | None = None
+    failure_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispute(Record):
+class Dispute(VendorRecord):
     """A cardholder's bank asks for the money back, or asks about it."""
 
     KEY: ClassVar[tuple[str, ...]] = ("connector", "dispute_id")
@@ -217,10 +336,16 @@ class Dispute(Record):
     reinstated: Decimal
     created_at: datetime
     evidence_due_at: datetime | None = None
+    has_evidence: bool | None = None
+    past_due: bool | None = None
+    submission_count: int | None = None
+    is_charge_refundable: bool | None = None
+    network_reason_code: str | None = None
+    brand: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BalanceTransaction(Record):
+class BalanceTransaction(VendorRecord):
     """One line of the processor's own books."""
 
     KEY: ClassVar[tuple[str, ...]] = ("connector", "balance_transaction_id")
@@ -238,7 +363,7 @@ class BalanceTransaction(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payout(Record):
+class Payout(VendorRecord):
     """Money sent from the processor to the bank."""
 
     KEY: ClassVar[tuple[str, ...]] = ("connector", "payout_id")
@@ -250,6 +375,84 @@ class Payout(Record):
     created_at: datetime
     arrival_at: datetime | None = None
     balance_transaction: str | None = None
+    failure_balance_transaction: str | None = None
+    failure_code: str | None = None
+    method: str | None = None
+    """``standard`` or ``instant``."""
+    reconciliation_status: str | None = None
+    """``completed`` once an automatic payout's list of balance transactions is whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutProof(Record):
+    """What a payout is made of, held against its amount."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "payout_id")
+    payout_id: str
+    state: str
+    """``proved``, ``explained``, ``waiting`` or ``mismatch``; see ``ProofState``."""
+    method: str
+    """``list`` of an automatic payout, or ``booking``: its own line of the balance by amount and time."""
+    amount: Decimal
+    listed: Decimal | None
+    """What the listed lines, or its own, come to in major units; None where nothing was found."""
+    asset: str
+    transactions: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceProof(Record):
+    """Whether the processor's own balance moved by what was listed; a version only where that changes."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "asset")
+    asset: str
+    state: str
+    """``proved``, ``waiting`` or ``mismatch``; see ``ProofState``."""
+    since: datetime
+    """From which moment on the balance is held against the list."""
+    difference: Decimal
+    """The balance's movement less what was listed, in major units; 0 where proved."""
+    attempts: int
+    """How many pulls in a row did not add up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingGap(Record):
+    """An object that moved money without its line of the balance, or a line without its object."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "object_id")
+    object_id: str
+    reason: str
+    since: datetime
+    """When the money moved."""
+    amount: Decimal | None
+    asset: str | None
+    closed: bool = False
+    """True once both halves were found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceEvent(VendorRecord):
+    """One of the vendor's notes that an object changed, from its list or by webhook."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector", "event_id")
+    event_id: str
+    type: str
+    object_type: str
+    object_id: str
+    object_created_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceAccount(Record):
+    """Which account and mode a connector was first read with; another one is refused."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("connector",)
+    account_id: str
+    """The vendor's id of the account, empty where the key may not see it."""
+    live: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,12 +544,22 @@ class Rejected(Record):
 RECORD_TYPES: tuple[type[Record], ...] = (
     Movement,
     Link,
+    PaymentClaim,
     Charge,
     PaymentIntent,
+    SetupIntent,
+    CheckoutSession,
+    Invoice,
+    EarlyFraudWarning,
     Refund,
     Dispute,
     BalanceTransaction,
     Payout,
+    PayoutProof,
+    BalanceProof,
+    BookingGap,
+    SourceEvent,
+    SourceAccount,
     TransferObservation,
     Block,
     ChainMark,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -45,6 +45,29 @@ def records(connection: Connection, spec: Spec, as_of: datetime | None) -> pa.Ta
 
 def _bound(connection: Connection, moment: datetime) -> Any:
     return moment_text(moment) if connection.dialect.name == "sqlite" else utc(moment)
+
+
+_LISTED = {
+    "sqlite": "SELECT value FROM json_each(:listed)",
+    "postgresql": "SELECT json_array_elements_text(CAST(:listed AS json))",
+}
+
+
+def lookup(
+    connection: Connection, spec: Spec, connector: str, column: str, values: Collection[str]
+) -> pa.Table:
+    """The current facts of a connector whose column holds one of the values."""
+    wanted = spec.column(column).name
+    columns = (*spec.columns, *(spec.column(name) for name in _BESIDE))
+    names = quoted([each.name for each in columns])
+    listed = _LISTED[connection.dialect.name]
+    sql = f'SELECT {names} FROM "{spec.current}" WHERE connector = :connector AND "{wanted}" IN ({listed})'
+    # One parameter whatever the number of values: databases limit how many a statement may have.
+    bound = {"connector": connector, "listed": orjson.dumps(sorted(set(values))).decode()}
+    return bulk_for(connection.dialect.name).read(connection, sql, bound, columns)
+
+
+_BESIDE = ("recorded_at", "first_recorded_at", "read_at")
 
 
 def changes(connection: Connection, spec: Spec, after: int) -> pa.Table:

@@ -95,9 +95,11 @@ BOOKKEEPING: tuple[Column, ...] = (
     Column("first_recorded_at", Kind.MOMENT, nullable=False),
     Column("change_seq", Kind.INTEGER, nullable=False),
     Column("previous_seq", Kind.INTEGER, nullable=True),
+    Column("read_at", Kind.MOMENT, nullable=True),
 )
 """What the store adds to every version.
 
+``read_at`` is the source's own clock when this version was read, null where the source does not tell.
 ``previous_seq`` leads to the version before: a fact's history is walked from the projection, so that the
 history needs no index on natural keys, which would be a third of the cost of writing it.
 """
@@ -116,7 +118,11 @@ _INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     "charge": (("created_at",), ("intent_id",)),
     "refund": (("charge_id",),),
     "dispute": (("charge_id",),),
-    "balance_transaction": (("source_id",),),
+    "payment_claim": (("payment_key",),),
+    "checkout_session": (("intent_id",),),
+    "early_fraud_warning": (("charge_id",),),
+    "balance_transaction": (("source_id",), ("created_at",)),
+    "source_event": (("created_at",),),
     "entry": (("effective_at",),),
     "handle": (("handle",),),
     "transfer_observation": (("connector", "block_number"),),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -61,9 +61,11 @@ class SqlStore:
         counts = WriteCounts(unchanged=repeated)
         for chunk in chunks[:-1]:
             with self._changing("write records") as opened:
+                opened.read_at = batch.read_at
                 written = _write(opened, chunk)
             counts = _added(counts, written)
         with self._changing("write records") as opened:
+            opened.read_at = batch.read_at
             written = _write(opened, chunks[-1])
             self._write_progress(opened, connector, batch)
         return _added(counts, written)
@@ -120,6 +122,13 @@ class SqlStore:
         """All current records of a class, or those known as of a moment."""
         with self._reading("read records") as connection:
             return reading.records(connection, RECORD_SPECS[record_type], as_of)
+
+    def lookup(
+        self, record_type: type[Record], connector: str, column: str, values: Collection[str]
+    ) -> pa.Table:
+        """Current records of a connector whose column holds one of the values, with ``read_at`` beside."""
+        with self._reading("look records up") as connection:
+            return reading.lookup(connection, RECORD_SPECS[record_type], connector, column, values)
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a query over the views; it cannot write.

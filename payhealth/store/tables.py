@@ -91,6 +91,8 @@ class CoverageWindowRow(StoreModel, table=True):
     provider: str
     objects: int = Field(sa_type=BIG)
     read_at: datetime = Field(sa_type=UtcMoment)
+    pages: int = Field(sa_type=BIG)
+    account: str
 
 
 class PullCursor(StoreModel, table=True):

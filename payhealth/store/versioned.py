@@ -21,7 +21,7 @@ from payhealth.store import arrow
 from payhealth.store.bulk import Bulk, bulk_for, quoted
 from payhealth.store.engine import writing
 from payhealth.store.spec import BOOKKEEPING, Column, Kind, Spec
-from payhealth.store.sqltypes import SQL_TYPES
+from payhealth.store.sqltypes import SQL_TYPES, moment_text
 from payhealth.store.tables import table
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Transaction:
 
     Args:
         recorded_at: the database's clock, never earlier than that of an earlier change.
+        read_at: the source's clock when the rows at hand were read, where it tells.
         change_seq: the last number given out.
     """
 
@@ -43,6 +44,7 @@ class Transaction:
     bulk: Bulk
     recorded_at: datetime
     change_seq: int
+    read_at: datetime | None = None
 
     def take(self, count: int) -> int:
         """Reserve that many change numbers; the first of them."""
@@ -154,7 +156,7 @@ def joined(spec: Spec, left: str, right: str) -> str:
 
 
 def differing(opened: Transaction, spec: Spec, *, alike: str = "", more: str = "") -> list[tuple[Any, ...]]:
-    """The staged rows that are no exact repetition of what is current.
+    """The staged rows that are no exact repetition of what is current, and not older than it.
 
     Args:
         alike: a further condition for a repetition.
@@ -167,7 +169,8 @@ def differing(opened: Transaction, spec: Spec, *, alike: str = "", more: str = "
     sql = (
         f"SELECT s.ordinal, c.first_recorded_at, c.change_seq{more} "
         f'FROM "{stage_name(spec)}" AS s LEFT JOIN "{spec.current}" AS c ON {joined(spec, "s", "c")} '
-        f"WHERE c.content_hash IS NULL OR NOT (c.content_hash = s.content_hash{alike}) ORDER BY s.ordinal"
+        f"WHERE c.content_hash IS NULL OR (NOT (c.content_hash = s.content_hash{alike}){_not_older(opened)}) "
+        "ORDER BY s.ordinal"
     )
     cursor = opened.connection.connection.cursor()
     try:
@@ -175,6 +178,14 @@ def differing(opened: Transaction, spec: Spec, *, alike: str = "", more: str = "
         return [tuple(row) for row in cursor.fetchall()]
     finally:
         cursor.close()
+
+
+def _not_older(opened: Transaction) -> str:
+    """A condition that leaves a current row alone which its source showed later than the rows at hand."""
+    if opened.read_at is None:
+        return ""
+    # A moment's text is digits and signs alone, and both databases compare it as a moment.
+    return f" AND (c.read_at IS NULL OR c.read_at <= '{moment_text(opened.read_at)}')"
 
 
 def append(
@@ -204,6 +215,7 @@ def append(
         _first_recorded(opened, [row[1] for row in found]),
         pa.array(range(first, first + count), pa.int64()),
         pa.array([row[2] for row in found], pa.int64()),
+        pa.repeat(pa.scalar(opened.read_at, arrow.MOMENT), count),
     ]
     arrays = [*content.columns, *beside, *bookkeeping]
     versions = pa.Table.from_arrays(arrays, schema=arrow.schema(spec.stored))

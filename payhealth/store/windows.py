@@ -38,11 +38,21 @@ def _joined(windows: Iterable[CoverageWindow]) -> list[CoverageWindow]:
 
 def _pair(first: CoverageWindow, second: CoverageWindow) -> CoverageWindow:
     inside = second.upper <= first.upper
-    providers = sorted({*first.provider.split(", "), *second.provider.split(", ")} - {""})
+    inside_or_sum = max if inside else _sum
     return replace(
         first,
         upper=max(first.upper, second.upper),
-        provider=", ".join(providers),
-        objects=max(first.objects, second.objects) if inside else first.objects + second.objects,
+        provider=_names(first.provider, second.provider),
+        account=_names(first.account, second.account),
+        objects=inside_or_sum(first.objects, second.objects),
+        pages=inside_or_sum(first.pages, second.pages),
         read_at=max(first.read_at, second.read_at),
     )
+
+
+def _sum(first: int, second: int) -> int:
+    return first + second
+
+
+def _names(first: str, second: str) -> str:
+    return ", ".join(sorted({*first.split(", "), *second.split(", ")} - {""}))

@@ -7,9 +7,10 @@ an SQLite store in memory that is given everything again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from payhealth.domain.coverage import CoverageWindow, StreamState, merge
@@ -35,16 +36,35 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class _Version:
+    """One state of a record, and what the store adds to it."""
+
+    change_seq: int
+    recorded_at: datetime
+    read_at: datetime | None
+    record: Record
+
+
 @dataclass
 class _Fact:
     """One record's versions, oldest first."""
 
-    versions: list[tuple[datetime, Record]] = field(default_factory=list)
+    versions: list[_Version] = field(default_factory=list)
 
-    def by(self, moment: datetime | None) -> tuple[datetime, Record] | None:
+    def by(self, moment: datetime | None) -> _Version | None:
         """The newest version recorded by a moment, None if there was none."""
-        known = [version for version in self.versions if moment is None or version[0] <= moment]
+        known = [version for version in self.versions if moment is None or version.recorded_at <= moment]
         return known[-1] if known else None
+
+    def row(self, version: _Version) -> dict[str, Any]:
+        """A version as the store gives it."""
+        return asdict(version.record) | {
+            "recorded_at": version.recorded_at,
+            "first_recorded_at": self.versions[0].recorded_at,
+            "read_at": version.read_at,
+            "change_seq": version.change_seq,
+        }
 
 
 class MemoryStore:
@@ -57,6 +77,7 @@ class MemoryStore:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._facts: dict[type[Record], dict[tuple[Any, ...], _Fact]] = {kind: {} for kind in RECORD_TYPES}
+        self._change_seq = 0
         self._cursors: dict[tuple[str, str], str] = {}
         self._windows: list[CoverageWindow] = []
         self._outcomes: list[PullOutcome] = []
@@ -71,14 +92,16 @@ class MemoryStore:
         now = utc(self._clock.now())
         counts = WriteCounts()
         for kind, records in rows.items():
-            counts = _plus(counts, self._add(kind, records, now))
+            counts = _plus(counts, self._add(kind, records, now, batch.read_at))
         self._windows.extend(batch.windows)
         if batch.cursor is not None:
             self._cursors[connector, batch.stream] = batch.cursor
         self._log.append(lambda store: store.commit(connector, batch))
         return counts
 
-    def _add(self, kind: type[Record], records: Sequence[Record], now: datetime) -> WriteCounts:
+    def _add(
+        self, kind: type[Record], records: Sequence[Record], now: datetime, read_at: datetime | None
+    ) -> WriteCounts:
         newest = {_key(record): record for record in records}
         new = changed = 0
         for key, record in newest.items():
@@ -86,11 +109,12 @@ class MemoryStore:
             known = fact.by(None)
             if known is None:
                 new += 1
-            elif known[1] != record:
-                changed += 1
-            else:
+            elif known.record == record or (read_at and known.read_at and known.read_at > read_at):
                 continue
-            fact.versions.append((now, record))
+            else:
+                changed += 1
+            self._change_seq += 1
+            fact.versions.append(_Version(self._change_seq, now, read_at, record))
         unchanged = len(records) - new - changed
         if kind is Rejected:
             return WriteCounts(rejected=new + changed, unchanged=unchanged)
@@ -149,21 +173,28 @@ class MemoryStore:
 
     def records(self, record_type: type[Record], *, as_of: datetime | None = None) -> pa.Table:
         """All current records of a class, or those known as of a moment."""
-        import pyarrow as pa
-
-        from payhealth.store.arrow import schema
-        from payhealth.store.spec import RECORD_SPECS
-
         moment = None if as_of is None else utc(as_of)
         rows = []
         for fact in self._facts[record_type].values():
             version = fact.by(moment)
-            if version and (moment is None or _happened(version[1]) <= moment):
-                times = {"recorded_at": version[0], "first_recorded_at": fact.versions[0][0]}
-                rows.append(asdict(version[1]) | times)
-        spec = RECORD_SPECS[record_type]
-        columns = (*spec.columns, spec.column("recorded_at"), spec.column("first_recorded_at"))
-        return pa.Table.from_pylist(rows, schema=schema(columns))
+            if version and (moment is None or _happened(version.record) <= moment):
+                rows.append(fact.row(version))
+        return _table(record_type, rows, "recorded_at", "first_recorded_at")
+
+    def lookup(
+        self, record_type: type[Record], connector: str, column: str, values: Collection[str]
+    ) -> pa.Table:
+        """Current records of a connector whose column holds one of the values."""
+        newest = [fact.row(fact.versions[-1]) for fact in self._facts[record_type].values()]
+        rows = [row for row in newest if row["connector"] == connector and row[column] in set(values)]
+        return _table(record_type, rows, "recorded_at", "first_recorded_at", "read_at")
+
+    def changes(self, record_type: type[Record], *, after: int) -> pa.Table:
+        """Versions committed after a change number was read, ascending."""
+        facts = self._facts[record_type].values()
+        rows = [fact.row(version) for fact in facts for version in fact.versions]
+        rows = sorted((row for row in rows if row["change_seq"] > after), key=itemgetter("change_seq"))
+        return _table(record_type, rows, "recorded_at", "change_seq")
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a query over the views."""
@@ -207,6 +238,17 @@ class MemoryStore:
         if self._views is not None:
             self._views.close()
             self._views = None
+
+
+def _table(kind: type[Record], rows: Sequence[Mapping[str, Any]], *beside: str) -> pa.Table:
+    import pyarrow as pa
+
+    from payhealth.store.arrow import schema
+    from payhealth.store.spec import RECORD_SPECS
+
+    spec = RECORD_SPECS[kind]
+    columns = (*spec.columns, *(spec.column(name) for name in beside))
+    return pa.Table.from_pylist(rows, schema=schema(columns))
 
 
 def _key(record: Record) -> tuple[Any, ...]:

@@ -17,6 +17,9 @@ API_VERSION = "2026-10-28.endive"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TEST_KEYS = ("sk_test_", "rk_test_")
 
+OptionalStream = Literal["setup_intents", "radar/early_fraud_warnings", "checkout/sessions", "invoices"]
+"""Lists that an account may do without: no money moves in them."""
+
 
 class StripeSettings(BaseModel):
     """How a Stripe account is read.
@@ -29,8 +32,19 @@ class StripeSettings(BaseModel):
         per_endpoint_rate_limit_per_s: requests a second on one endpoint (Stripe: 25).
         account_metadata_key: the metadata key that names the business's account.
         reference_metadata_keys: metadata keys that may hold the business's reference, the first wins.
-        repull_days: how far behind its cursor every pull reads again, for changes of known objects.
+        client_reference_is: what ``client_reference_id`` of a checkout session holds: the business's
+            ``account``, its ``reference`` of the payment, or ``nothing`` of use.
+        ip_metadata_keys: metadata keys that may hold the customer's IP address, the first wins.
+        hash_key: the key that addresses and IPs are hashed with; without one they are not kept at all.
+        stripe_account: a connected account to read instead of the key's own, ``acct_…``.
+        skip_streams: lists that are not read, such as ``setup_intents`` where the key may not see them.
+        overlap_s: how far behind its cursor every pull reads again, for objects that are listed late.
+        repull_days: how far back objects are read again once a day, for changes whose event was lost.
         dispute_repull_days: the same for disputes, which take months to close and are few.
+        repull_every_s: how often that is done.
+        balance_margin_s: by how much the balance and the list may be apart in time.
+        parallel_windows: how many stretches of time are read at once.
+        webhook_secrets: signing secrets of the webhook endpoint, new beside old while they are rotated.
         timeout_s: how long one answer may take before it is tried again.
         max_attempts: how often one request is tried in all.
 
@@ -47,8 +61,18 @@ class StripeSettings(BaseModel):
     per_endpoint_rate_limit_per_s: float = Field(default=25, gt=0, le=10_000)
     account_metadata_key: str = "account_id"
     reference_metadata_keys: tuple[str, ...] = ("order_id", "reference")
+    client_reference_is: Literal["account", "reference", "nothing"] = "account"
+    ip_metadata_keys: tuple[str, ...] = ("ip_address", "client_ip")
+    hash_key: SecretReference | None = None
+    stripe_account: str | None = Field(default=None, pattern=r"^acct_[A-Za-z0-9]{1,64}$")
+    skip_streams: tuple[OptionalStream, ...] = ()
+    overlap_s: int = Field(default=600, ge=0, le=86_400)
     repull_days: int = Field(default=35, ge=0, le=3650)
     dispute_repull_days: int = Field(default=180, ge=0, le=3650)
+    repull_every_s: int = Field(default=86_400, ge=0, le=31_536_000)
+    balance_margin_s: int = Field(default=300, ge=0, le=86_400)
+    parallel_windows: int = Field(default=8, ge=1, le=64)
+    webhook_secrets: tuple[SecretReference, ...] = ()
     timeout_s: float = Field(default=30, gt=0, le=600)
     max_attempts: int = Field(default=6, ge=1, le=20)
 
