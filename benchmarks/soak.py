@@ -1,4 +1,4 @@
-"""What takes long: many fresh demo seeds, and the daemon over many ticks with its memory watched."""
+"""What takes long: many fresh demo seeds, the daemon with its memory watched, webhooks at a steady pace."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from benchmarks import webhooks
 
 
 def demo_seeds(count: int) -> int:
@@ -84,12 +86,17 @@ def _watch(config: Path, port: int, seconds: float) -> int:
 
 
 def main() -> int:
-    """Run both parts."""
+    """Run all parts, however the ones before them ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--webhook-seconds", type=float, default=20, help="0 leaves them out")
+    parser.add_argument("--webhooks-per-second", type=float, default=200)
     chosen = parser.parse_args()
-    return max(min(1, demo_seeds(chosen.seeds)), daemon(chosen.seconds))
+    ended = [min(1, demo_seeds(chosen.seeds)), daemon(chosen.seconds) if chosen.seconds else 0]
+    if chosen.webhook_seconds:
+        ended.append(webhooks.soak(chosen.webhook_seconds, chosen.webhooks_per_second))
+    return max(ended)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from payhealth.bootstrap import Application, SystemClock, application
+from payhealth.domain.errors import ConfigurationError
 from payhealth.domain.times import utc
 from payhealth.outcomes import PullReport, ReconcileReport, RunReport
 
 if TYPE_CHECKING:
     from payhealth.domain.results import CheckResult
+    from payhealth.plugins import AsgiApp
 
 
 def reconcile(
@@ -111,6 +113,20 @@ class PayHealth:
     def run(self) -> RunReport:
         """Pull, reconcile and check."""
         return self._app.run()
+
+    def webhook_app(self, connector: str) -> AsgiApp:
+        """A connector's webhook endpoint as an ASGI application, to be mounted in a backend.
+
+        Raises:
+            ConfigurationError: there is no such connector, or its settings name no webhook secret.
+        """
+        apps = self._app.webhooks(lambda _connector, _outcome: None)
+        if connector not in apps:
+            raise ConfigurationError(
+                f"{self._app.file.name}: connectors.{connector} takes no webhooks",
+                hint="a connector of kind stripe does, with webhook_secrets",
+            )
+        return apps[connector]
 
     async def pull_async(self) -> PullReport:
         """:meth:`pull` in a worker thread."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from payhealth import pipeline, registry, settings
 from payhealth.domain.errors import ConfigurationError
@@ -21,7 +21,7 @@ from payhealth.secrets import Secret, is_reference, resolve
 if TYPE_CHECKING:
     from payhealth.domain.results import CheckResult
     from payhealth.matching.model import Ruleset
-    from payhealth.plugins import CheckContext, CheckPlugin
+    from payhealth.plugins import AsgiApp, CheckContext, CheckPlugin, ConnectorPlugin, WebhookOutcome
     from payhealth.ports import Clock, Source
     from payhealth.store import SqlStore
 
@@ -67,6 +67,19 @@ class Application:
         from payhealth.store import open_store
 
         return open_store(self.settings.store.url.reveal())
+
+    def webhooks(self, heard: Callable[[str, WebhookOutcome], None]) -> dict[str, AsgiApp]:
+        """Connector -> what takes its vendor's deliveries, for those whose settings say so.
+
+        Args:
+            heard: told the connector and what became of each request.
+        """
+        apps = {}
+        for name, table in self.settings.connectors.items():
+            plugin, checked = connector(name, table, self.file)
+            if plugin.webhooks is not None:
+                apps[name] = plugin.webhooks(name, checked, self.store, partial(heard, name))
+        return {name: app for name, app in apps.items() if app is not None}
 
     @cached_property
     def ruleset(self) -> Ruleset:
@@ -221,7 +234,13 @@ def application(path: str | Path | None = None, *, clock: Clock | None = None) -
 
 
 def build_source(name: str, table: Mapping[str, Any], file: Path) -> Source:
-    """One connector from its table.
+    """One connector from its table; errors as of :func:`connector`."""
+    plugin, checked = connector(name, table, file)
+    return plugin.build(name, checked)
+
+
+def connector(name: str, table: Mapping[str, Any], file: Path) -> tuple[ConnectorPlugin, BaseModel]:
+    """One connector's kind and its checked settings.
 
     Raises:
         ConfigurationError: unknown kind or key, or a value that cannot be.
@@ -241,7 +260,7 @@ def build_source(name: str, table: Mapping[str, Any], file: Path) -> Source:
     except ValidationError as error:
         line = settings.describe(error, file=file.name, model=plugin.settings, prefix=f"connectors.{name}")
         raise ConfigurationError(line) from None
-    return plugin.build(name, checked)
+    return plugin, checked
 
 
 def thresholds(plugin: CheckPlugin, table: Mapping[str, Any], file: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from payhealth import pipeline
 from payhealth.bootstrap import Application
 from payhealth.domain.coverage import HoleKind
 from payhealth.domain.errors import PayhealthError
+from payhealth.ports import DiagnosedSource, Level, Source, StoreReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +17,14 @@ class Finding:
     """One thing that was tried."""
 
     subject: str
-    ok: bool
+    level: Level
     message: str
     hint: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it may stay as it is; a warning may."""
+        return self.level is not Level.FAIL
 
 
 def diagnose(app: Application, *, deep: bool) -> tuple[Finding, ...]:
@@ -39,19 +45,20 @@ def _findings(app: Application, *, deep: bool) -> Iterator[Finding]:
     except PayhealthError:
         return
     for source in sources:
-        yield _tried(f"{source.name} ({source.kind})", source.verify, "answers, and is what it should be")
+        yield from _source(source, app.store if store.ok else None)
     if store.ok:
         _, holes = pipeline.coverage(app.store, sources)
         for hole in holes:
             unread = hole.kind is HoleKind.UNREAD
             hint = "run `payhealth pull`" if unread else ""
             subject = f"{hole.connector}.{hole.stream}"
-            yield Finding(subject=subject, ok=unread, message=hole.reason, hint=hint)
+            level = Level.OK if unread else Level.FAIL
+            yield Finding(subject=subject, level=level, message=hole.reason, hint=hint)
     if store.ok and deep:
         differences = app.store.verify_projection()
         yield Finding(
             subject="history",
-            ok=not differences,
+            level=Level.FAIL if differences else Level.OK,
             message="; ".join(
                 f"{row['table']} {row['key']}: only in {row['only_in']}" for row in differences[:5]
             )
@@ -59,9 +66,26 @@ def _findings(app: Application, *, deep: bool) -> Iterator[Finding]:
         )
 
 
+def _source(source: Source, reader: StoreReader | None) -> Iterator[Finding]:
+    """A source that can tell all that is wrong with it is asked for all, any other for the first."""
+    subject, good = f"{source.name} ({source.kind})", "answers, and is what it should be"
+    if not isinstance(source, DiagnosedSource):
+        yield _tried(subject, source.verify, good)
+        return
+    try:
+        advice = source.diagnose(reader)
+    except PayhealthError as error:
+        yield Finding(subject=subject, level=Level.FAIL, message=error.message, hint=error.hint)
+        return
+    if not any(each.level is Level.FAIL for each in advice):
+        yield Finding(subject=subject, level=Level.OK, message=good)
+    for each in advice:
+        yield Finding(subject=subject, level=each.level, message=each.message, hint=each.hint)
+
+
 def _tried(subject: str, attempt: Callable[[], object], good: str) -> Finding:
     try:
         attempt()
     except PayhealthError as error:
-        return Finding(subject=subject, ok=False, message=error.message, hint=error.hint)
-    return Finding(subject=subject, ok=True, message=good)
+        return Finding(subject=subject, level=Level.FAIL, message=error.message, hint=error.hint)
+    return Finding(subject=subject, level=Level.OK, message=good)

@@ -14,10 +14,27 @@ if TYPE_CHECKING:
 
     from payhealth.domain.coverage import Hole, StreamState
     from payhealth.domain.results import CheckResult
-    from payhealth.ports import PullOutcome, RunChanges
+    from payhealth.ports import PullOutcome, RunChanges, StreamProgress
 
 StatementRow = Mapping[str, Any]
 """One line of the statement: the keys of design ``summary.json``, amounts as decimal strings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullProgress:
+    """How far the pull of one stream has come.
+
+    Args:
+        objects: vendor objects read so far.
+        seconds: since the pull of the stream began.
+        part: how much of its length was read, None where that is not known.
+    """
+
+    connector: str
+    stream: str
+    objects: int
+    seconds: float
+    part: StreamProgress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

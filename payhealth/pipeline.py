@@ -14,10 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from payhealth.domain.coverage import Hole, HoleKind, StreamState, holes, merge
 from payhealth.domain.errors import PayhealthError, SourceDataError, SourceError
-from payhealth.domain.records import ChainMark, Entry, Handle, Link, Movement, Record
+from payhealth.domain.records import (
+    BalanceTransaction,
+    ChainMark,
+    Entry,
+    Handle,
+    Link,
+    Movement,
+    MovementKind,
+    PaymentClaim,
+    PayoutProof,
+    Record,
+)
 from payhealth.domain.results import CheckResult, Outcome
 from payhealth.domain.times import EPOCH, iso
-from payhealth.outcomes import PullReport, ReconcileReport
+from payhealth.outcomes import PullProgress, PullReport, ReconcileReport
 from payhealth.plugins import CheckContext, CheckPlugin
 from payhealth.ports import (
     Batch,
@@ -28,6 +39,7 @@ from payhealth.ports import (
     Store,
     StoreReader,
     StreamPlan,
+    StreamProgress,
     WriteCounts,
 )
 
@@ -36,8 +48,8 @@ if TYPE_CHECKING:
 
     from payhealth.matching.model import Ruleset
 
-Progress = Callable[[str, str, int], None]
-"""Called with connector, stream and the vendor objects read so far."""
+Progress = Callable[[PullProgress], None]
+"""Told how far the pull of a stream has come, after each commit."""
 
 
 def never() -> bool:
@@ -48,7 +60,7 @@ def never() -> bool:
 STOPPED = "stopped on request before the end; the next pull goes on from here"
 
 
-def silent(connector: str, stream: str, objects: int) -> None:
+def silent(progress: PullProgress) -> None:
     """No progress to show."""
 
 
@@ -131,7 +143,7 @@ def _pull_stream(
     try:
         for batch in source.pull(stream, store.cursor(source.name, stream), tally.started_at, store):
             tally.add(batch, store.commit(source.name, batch))
-            progress(source.name, stream, tally.read)
+            progress(tally.progress(batch, clock.now()))
             if stop():
                 return tally.outcome(clock.now(), STOPPED)
     except SourceError as failure:
@@ -150,6 +162,7 @@ class _Tally:
     requests: int = 0
     counts: WriteCounts = field(default_factory=WriteCounts)
     windows: list[tuple[int, int]] = field(default_factory=list)
+    part: StreamProgress | None = None
 
     def add(self, batch: Batch, counts: WriteCounts) -> None:
         """Count one committed step."""
@@ -162,6 +175,17 @@ class _Tally:
             rejected=self.counts.rejected + counts.rejected,
         )
         self.windows.extend((window.lower, window.upper) for window in batch.windows)
+
+    def progress(self, batch: Batch, now: datetime) -> PullProgress:
+        """How far the pull has come with this step."""
+        self.part = batch.progress or self.part
+        return PullProgress(
+            connector=self.connector,
+            stream=self.stream,
+            objects=self.read,
+            seconds=(now - self.started_at).total_seconds(),
+            part=self.part,
+        )
 
     def outcome(self, finished_at: datetime, error: str | None) -> PullOutcome:
         """How the pull ended."""
@@ -206,11 +230,15 @@ def reconcile(
     """
     from payhealth.matching.engine import reconcile as match
     from payhealth.matching.store_inputs import from_store
+    from payhealth.proofs import payout_breaks, with_breaks
 
-    types: tuple[type[Record], ...] = (Movement, Entry, Link, ChainMark, Handle)
+    types: tuple[type[Record], ...] = (Movement, Entry, Link, PaymentClaim, ChainMark, Handle)
     tables = {kind: store.records(kind, as_of=as_of if history else None) for kind in types}
+    tables[BalanceTransaction] = _exchanged(store, tables[Movement], ruleset, as_of if history else None)
     inputs = from_store(tables, ruleset, starts=_starts(sources), rates=pegged(sources))
     outcome = match(inputs, ruleset, as_of=as_of)
+    proofs = store.records(PayoutProof, as_of=as_of if history else None)
+    outcome = with_breaks(outcome, payout_breaks(proofs, as_of=as_of))
     states, found = coverage(store, sources)
     if history:
         found = (*found, *_unread_then(store, states, as_of))
@@ -258,6 +286,29 @@ def _unread_then(store: StoreReader, states: Sequence[StreamState], as_of: datet
                 upper=None,
                 reason=f"not read before {iso(read_at)}",
             )
+
+
+def _exchanged(store: StoreReader, movements: pa.Table, ruleset: Ruleset, as_of: datetime | None) -> pa.Table:
+    """The lines of the processor's books that may tell in what another currency was settled.
+
+    Only a policy that values needs them, and only for charges of another currency; they are many otherwise.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = {policy.asset for policy in ruleset.policies if policy.asset is not None}
+    if as_of is not None and wanted:
+        # Histories are not looked up by key: they are read whole.
+        return store.records(BalanceTransaction, as_of=as_of)
+    charges = movements.filter(pc.equal(movements["kind"], str(MovementKind.CHARGE)))
+    found = [store.lookup(BalanceTransaction, "", "source_id", [])]
+    for connector in charges["connector"].unique().to_pylist() if wanted else []:
+        own = charges.filter(pc.equal(charges["connector"], connector))
+        if len(wanted) == 1:
+            own = own.filter(pc.not_equal(own["asset"], min(wanted)))
+        ids = own["movement_id"].to_pylist()
+        found.append(store.lookup(BalanceTransaction, connector, "source_id", ids))
+    return pa.concat_tables(found)
 
 
 def _symbols(movements: pa.Table) -> dict[str, str]:

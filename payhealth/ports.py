@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -106,6 +107,39 @@ class PegSource(Protocol):
 
     def pegs(self) -> Mapping[str, str]:
         """Asset -> the currency that it follows."""
+
+
+class Level(StrEnum):
+    """How much something that was tried matters."""
+
+    OK = "ok"
+    WARN = "warn"
+    """It works, and should be otherwise."""
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What the owner of a source should know or do: one line each."""
+
+    level: Level
+    message: str
+    hint: str = ""
+
+
+@runtime_checkable
+class DiagnosedSource(Protocol):
+    """A source that can say more about itself than the first thing that is wrong."""
+
+    def diagnose(self, reader: StoreReader | None) -> Sequence[Advice]:
+        """Try everything that a pull needs, and name all that is wrong; nothing where all is well.
+
+        Args:
+            reader: what the store already knows; None where it cannot be reached.
+
+        Raises:
+            SourceError: nothing could be tried at all.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

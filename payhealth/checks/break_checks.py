@@ -144,7 +144,7 @@ def evaluate_breaks(
         what: one break in words, singular, such as "payment without its credit".
         next_step: what to do when there are any.
     """
-    unjudged = _unjudged(data, thresholds, now)
+    unjudged = why_unjudged(data, thresholds, now)
     if unjudged is not None:
         return CheckResult(
             check=check,
@@ -178,7 +178,7 @@ def evaluate_breaks(
     )
 
 
-def _unjudged(data: BreakData, thresholds: Mapping[str, Any], now: datetime) -> tuple[Outcome, str] | None:
+def why_unjudged(data: BreakData, thresholds: Mapping[str, Any], now: datetime) -> tuple[Outcome, str] | None:
     """Why there is no verdict: nothing read, nothing reconciled, or only long before what was read."""
     if data.reconciled_at is None:
         return Outcome.NO_DATA, "no reconciliation has run yet"

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from payhealth.domain.breaks import BreakReason
 from payhealth.domain.results import Outcome
+from payhealth.plugins import WebhookOutcome
 
 if TYPE_CHECKING:
     from payhealth.domain.results import CheckResult
@@ -35,6 +36,12 @@ class Metrics:
         self._holes.set(math.nan)  # Until somebody has looked, "no hole" would be a guess.
         self._outcome = self._gauge(
             "payhealth_check_outcome", "1 for a check's present outcome.", ("check", "outcome")
+        )
+        self._webhooks = self._counter(
+            "payhealth_webhooks", "Requests to webhooks by what became of them.", ("connector", "outcome")
+        )
+        self._delivered = self._gauge(
+            "payhealth_webhook_last_stored_timestamp_seconds", "Last signed delivery stored.", ("connector",)
         )
         self._runs = self._counter("payhealth_job_runs", "Job runs by how they ended.", ("job", "result"))
         self._duration = Histogram(
@@ -74,6 +81,17 @@ class Metrics:
         for result in results:
             for outcome in Outcome:
                 self._outcome.labels(result.check, str(outcome)).set(1 if result.outcome is outcome else 0)
+
+    def expect_webhooks(self, connector: str) -> None:
+        """Show a connector's outcomes before the first request, so that an alert on their rate can work."""
+        for outcome in WebhookOutcome:
+            self._webhooks.labels(connector, str(outcome))
+
+    def heard(self, connector: str, outcome: WebhookOutcome) -> None:
+        """Count a request to a connector's webhook."""
+        self._webhooks.labels(connector, str(outcome)).inc()
+        if outcome in (WebhookOutcome.STORED, WebhookOutcome.REJECTED):
+            self._delivered.labels(connector).set_to_current_time()
 
     def ran(self, job: str, result: str, seconds: float) -> None:
         """Count a job's run."""

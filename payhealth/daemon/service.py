@@ -20,9 +20,11 @@ from payhealth.daemon.logs import capture, logger
 from payhealth.daemon.metrics import Metrics
 from payhealth.daemon.server import build_app
 from payhealth.domain.errors import ConfigurationError, PayhealthError
+from payhealth.plugins import WebhookOutcome
 
 if TYPE_CHECKING:
     from payhealth.bootstrap import Application
+    from payhealth.plugins import AsgiApp
     from payhealth.ports import Notifier, StoreReader
 
 DEFAULT_EVERY_S: Mapping[str, float] = {"pull": 60, "reconcile": 60, "check": 60}
@@ -52,7 +54,7 @@ def serve(app: Application) -> int:
         app, metrics, log, notifiers(app.settings), stopping=stopping, previous=latest_outcomes(app.store)
     )
     scheduler = build_scheduler(app.settings, jobs, file=app.file.name)
-    server = _server(app, metrics, scheduler)
+    server = _server(app, metrics, scheduler, webhooks(app, metrics, log))
     thread = threading.Thread(target=server.run, name="payhealth-http", daemon=True)
     thread.start()
     scheduler.start()
@@ -68,6 +70,20 @@ def serve(app: Application) -> int:
     thread.join(_STOP_WITHIN_S)
     log.info("stopped")
     return 0 if held else 3
+
+
+def webhooks(app: Application, metrics: Metrics, log: Any) -> dict[str, AsgiApp]:
+    """What takes deliveries, by connector; each request is counted, and logged unless it was stored."""
+
+    def heard(connector: str, outcome: WebhookOutcome) -> None:
+        metrics.heard(connector, outcome)
+        if outcome is not WebhookOutcome.STORED:
+            log.warning("webhook", connector=connector, outcome=str(outcome))
+
+    apps = app.webhooks(heard)
+    for connector in apps:
+        metrics.expect_webhooks(connector)
+    return apps
 
 
 def latest_outcomes(store: StoreReader) -> dict[str, str]:
@@ -165,9 +181,13 @@ def address(bind: str, *, file: str = settings.DEFAULT_FILE) -> tuple[str, int]:
     return host, int(port)
 
 
-def _server(app: Application, metrics: Metrics, scheduler: BackgroundScheduler) -> uvicorn.Server:
+def _server(
+    app: Application, metrics: Metrics, scheduler: BackgroundScheduler, taking: Mapping[str, AsgiApp]
+) -> uvicorn.Server:
     host, port = address(app.settings.daemon.bind)
-    asgi = build_app(metrics, alive=lambda: scheduler.running, ready=lambda: reachable(app.store))
+    asgi = build_app(
+        metrics, alive=lambda: scheduler.running, ready=lambda: reachable(app.store), webhooks=taking
+    )
     config = uvicorn.Config(
         asgi, host=host, port=port, log_level="critical", access_log=False, timeout_graceful_shutdown=3
     )

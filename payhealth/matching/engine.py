@@ -119,7 +119,8 @@ def _board(
 ) -> Board:
     """The board in narrow units where everything fits, else in wide ones."""
     quanta = [to_scaled(policy.quantum) for policy in ruleset.policies if not policy.identity]
-    if inputs.rates is not None and inputs.rates.num_rows:
+    priced = movements.table["price"].null_count < movements.table.num_rows
+    if priced or (inputs.rates is not None and inputs.rates.num_rows):
         quanta.append(1)
     units = choose_units([movements.table["amount"], entries.table["amount"]], quanta)
     try:

@@ -151,10 +151,10 @@ def _reversal_cells(movements: Side, kind: Index, session: Session) -> list[Inde
 
 def _unpriced(movements: Side, policy: Index, ruleset: Ruleset, rates: pa.Table | None, units: Units) -> Mask:
     """Movements without a price under their own policy."""
-    asset, own = _assets(movements, policy, ruleset), movements.column("asset")
-    if not mask_of(pc.not_equal(own, asset)).any():
+    asset = _assets(movements, policy, ruleset)
+    if not mask_of(pc.not_equal(movements.column("asset"), asset)).any():
         return np.zeros(len(policy), dtype=bool)
-    return value_of(movements.amounts(units), own, asset, movements.at_us, rates, units)[1]
+    return value_of(movements, asset, rates, units)[1]
 
 
 def _numbers(column: pa.Array) -> Index:
@@ -177,7 +177,7 @@ def _value(
     foreign = mask_of(pc.not_equal(own, asset))
     value, unpriced = amount, np.zeros(len(amount), dtype=bool)
     if foreign.any():
-        value, unpriced = value_of(amount, own, asset, movements.at_us, rates, units)
+        value, unpriced = value_of(movements, asset, rates, units)
     credited = value.copy()
     for number, each in enumerate(ruleset.policies):
         rows = np.flatnonzero(policy == number)

@@ -25,6 +25,8 @@ MOVEMENTS = pa.schema(
         ("occurred_at", MOMENT),
         ("clock_at", MOMENT),
         ("open_why", pa.string()),
+        ("quote", pa.string()),
+        ("price", MONEY),
     ]
 )
 ENTRIES = pa.schema(
@@ -82,7 +84,9 @@ class MatchInputs:
     Args:
         movements: columns of ``MOVEMENTS``. ``amount`` is unsigned, ``reference`` the payment key,
             ``group_key`` what rows are gathered by where that is not the reference itself, ``clock_at`` the
-            start of the time to clear, ``open_why`` the reason why a row is not judged, null where it is.
+            start of the time to clear, ``open_why`` the reason why a row is not judged, null where it is;
+            ``price`` is what one unit of the movement's asset was settled for in ``quote``, null where it
+            was not exchanged: it goes before ``rates``.
         entries: columns of ``ENTRIES``; ``amount`` is signed.
         rates: columns of ``RATES``: what one unit of an asset costs in another, from a moment on.
         notes: counts of the preparation, shown in the summary.

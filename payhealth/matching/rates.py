@@ -11,25 +11,31 @@ from payhealth.domain.money import UNIT
 from payhealth.matching.exact import WIDE, Index, Ints, Mask, Units, to_ints
 from payhealth.matching.fees import round_ratio
 from payhealth.matching.policy import Rounding
-from payhealth.matching.rows import mask_of, microseconds
+from payhealth.matching.rows import Side, mask_of, microseconds
 
 
-def value_of(
-    amount: Ints, own: pa.Array, wanted: pa.Array, at_us: Index, rates: pa.Table | None, units: Units
-) -> tuple[Ints, Mask]:
-    """Value each amount in the wanted asset at the latest price valid at its time.
+def value_of(movements: Side, wanted: pa.Array, rates: pa.Table | None, units: Units) -> tuple[Ints, Mask]:
+    """Value each movement in the wanted asset: as it was settled, else at the latest price of its time.
 
     Args:
-        amount: in units; wide where there are rates.
+        movements: their amounts are wide where anything has a price.
         rates: columns of ``RATES``.
 
     Returns:
         The values (0 without a price) and which of them have no price.
     """
+    amount, own, at_us = movements.amounts(units), movements.column("asset"), movements.at_us
     foreign = mask_of(pc.not_equal(own, wanted))
     value = amount.copy()
     value[foreign] = 0
     unpriced = foreign.copy()
+    settled = np.flatnonzero(
+        foreign & mask_of(pc.fill_null(pc.equal(movements.column("quote"), wanted), False))
+    )
+    if settled.size:
+        prices = to_ints(movements.column("price").take(pa.array(settled)), WIDE).tolist()
+        value[settled] = _products(amount[settled], prices, units)
+        foreign[settled] = unpriced[settled] = False
     if rates is None or not rates.num_rows:
         return value, unpriced
     owns, quotes = own.dictionary_encode(), wanted.dictionary_encode()

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from payhealth.domain.errors import InputError
 from payhealth.domain.records import (
     EXPECTING,
+    BalanceTransaction,
     ChainMark,
     Entry,
     Handle,
@@ -20,11 +21,12 @@ from payhealth.domain.records import (
     Movement,
     MovementKind,
     MovementStatus,
+    PaymentClaim,
     Rail,
     Record,
 )
 from payhealth.matching.gathering import Gathering, gather
-from payhealth.matching.inputs import ENTRIES, MOVEMENTS, MatchInputs
+from payhealth.matching.inputs import ENTRIES, MONEY, MOVEMENTS, MatchInputs
 from payhealth.matching.policy import Ruleset
 
 IN_FLIGHT = "in_flight"
@@ -47,6 +49,28 @@ group by m.place
 """
 
 
+_CLAIMED = """
+select m.place, min(c.account) as account
+from unowned m join claims c on c.connector = m.connector and c.payment_key = m.payment_key
+group by m.place having min(c.account) = max(c.account)
+"""
+
+
+_SETTLED_FOR = """
+with prices as (
+    select c.connector, c.payment_key, c.asset, min(b.asset) as quote, min(b.exchange_rate) as price
+    from paid c join exchanged b on b.connector = c.connector and b.source_id = c.movement_id
+    where c.kind = 'charge' and b.type in ('charge', 'payment') and b.asset <> c.asset
+    group by c.connector, c.payment_key, c.asset
+    having min(b.asset) = max(b.asset) and min(b.exchange_rate) = max(b.exchange_rate)
+)
+select p.quote, p.price
+from paid m left join prices p
+    on p.connector = m.connector and p.payment_key = m.payment_key and p.asset = m.asset
+order by m.place
+"""
+
+
 def from_store(
     tables: Mapping[type[Record], pa.Table],
     ruleset: Ruleset,
@@ -61,7 +85,8 @@ def from_store(
     flight. A retracted transfer counts beside its retraction, so that the two cancel.
 
     Args:
-        tables: records of Movement, Entry, Link, ChainMark and Handle, as the store gives them.
+        tables: records of Movement, Entry, Link, PaymentClaim, ChainMark and Handle, as the store gives them;
+            of BalanceTransaction those that exchanged a charge's currency are enough.
         starts: connector -> microseconds since 1970 before which its payments were not asked for.
         rates: what one unit of an asset costs in another, as in ``MatchInputs``.
 
@@ -71,10 +96,13 @@ def from_store(
     movements = _counting(tables[Movement])
     entries = tables[Entry].filter(pc.invert(tables[Entry]["deleted"]))
     links = gather(movements, entries, tables[Link], ruleset.reference.max_reference_share)
-    accounts, unknown = _accounts(movements, tables[Handle])
+    claimed = _claimed(movements, tables[PaymentClaim])
+    accounts, unknown = _accounts(movements, claimed, tables[Handle])
     notes: dict[str, Any] = {"unknown_handles": unknown, "shared_references": links.shared}
     return MatchInputs(
-        movements=_movements(movements, tables[ChainMark], accounts, links, starts),
+        movements=_movements(
+            movements, tables[ChainMark], accounts, links, starts, tables[BalanceTransaction]
+        ),
         entries=_entries(entries, links, starts),
         rates=rates,
         notes=notes,
@@ -89,15 +117,21 @@ def _counting(movements: pa.Table) -> pa.Table:
 
 
 def _movements(
-    table: pa.Table, marks: pa.Table, accounts: pa.Array, links: Gathering, starts: Mapping[str, int]
+    table: pa.Table,
+    marks: pa.Table,
+    accounts: pa.Array,
+    links: Gathering,
+    starts: Mapping[str, int],
+    exchanged: pa.Table,
 ) -> pa.Table:
     at_us = _us(table["effective_at"])
     transfer = np.asarray(pc.equal(table["kind"], str(MovementKind.TRANSFER)).combine_chunks())
-    settled = np.asarray(pc.is_in(table["status"], pa.array([str(s) for s in _SETTLED])).combine_chunks())
-    waiting = transfer & ~settled & ~_creditable(table, marks)
+    ended = np.asarray(pc.is_in(table["status"], pa.array([str(s) for s in _SETTLED])).combine_chunks())
+    waiting = transfer & ~ended & ~_creditable(table, marks)
     delay_us = np.asarray(pc.fill_null(table["finality_s"], 0).combine_chunks()) * 1_000_000
-    clock_us = at_us + np.where(transfer & ~settled, delay_us, 0)
+    clock_us = at_us + np.where(transfer & ~ended, delay_us, 0)
     before = at_us < _starts(table["connector"], starts)
+    settled = _settled(table, exchanged)
     columns = {
         "id": table["movement_id"],
         "connector": table["connector"],
@@ -111,6 +145,8 @@ def _movements(
         "occurred_at": table["effective_at"],
         "clock_at": pa.array(clock_us, pa.timestamp("us", tz="UTC")),
         "open_why": _why(before, waiting),
+        "quote": settled.column("quote"),
+        "price": settled.column("price"),
     }
     return pa.table([columns[field.name] for field in MOVEMENTS], schema=MOVEMENTS)
 
@@ -162,9 +198,44 @@ def _creditable(table: pa.Table, marks: pa.Table) -> Any:
     return blocks <= limits
 
 
-def _accounts(movements: pa.Table, handles: pa.Table) -> tuple[pa.Array, int]:
-    """Each movement's account, looked up by handle where the source did not say; how many stay unknown."""
+def _settled(movements: pa.Table, exchanged: pa.Table) -> pa.Table:
+    """Each movement's settlement currency and exchange rate: those of its payment, null where it had none.
+
+    What undoes a payment is valued as the payment was, so that undoing it whole leaves nothing over.
+    """
+    kept = exchanged.filter(pc.is_valid(exchanged["exchange_rate"]))
+    if not kept.num_rows:
+        nothing = {"quote": pa.nulls(len(movements), pa.string()), "price": pa.nulls(len(movements), MONEY)}
+        return pa.table(nothing)
+    names = ["connector", "movement_id", "kind", "payment_key", "asset"]
+    with duckdb.connect() as session:
+        session.register("paid", movements.select(names).append_column("place", _places(movements)))
+        session.register("exchanged", kept)
+        return session.sql(_SETTLED_FOR).to_arrow_table()
+
+
+def _places(table: pa.Table) -> pa.Array:
+    return pa.array(np.arange(table.num_rows))
+
+
+def _claimed(movements: pa.Table, claims: pa.Table) -> pa.Array:
+    """Each movement's own account, else the one that the objects beside its payment agree on."""
     accounts = movements["account"].combine_chunks()
+    places = np.flatnonzero(np.asarray(pc.equal(accounts, "")))
+    if not len(places) or not claims.num_rows:
+        return accounts
+    asked = movements.take(pa.array(places)).select(["connector", "payment_key"])
+    with duckdb.connect() as session:
+        session.register("unowned", asked.append_column("place", pa.array(places)))
+        session.register("claims", claims.select(["connector", "payment_key", "account"]))
+        found = session.sql(_CLAIMED).to_arrow_table()
+    owners = np.asarray(accounts.to_numpy(zero_copy_only=False), dtype=object)
+    owners[found["place"].to_numpy()] = found["account"].to_pylist()
+    return pa.array(owners, pa.string())
+
+
+def _accounts(movements: pa.Table, accounts: pa.Array, handles: pa.Table) -> tuple[pa.Array, int]:
+    """Each movement's account, looked up by handle where nobody said it; how many stay unknown."""
     unowned = pc.and_(pc.equal(accounts, ""), pc.not_equal(movements["handle"], "")).combine_chunks()
     places = np.flatnonzero(np.asarray(unowned))
     if not len(places):

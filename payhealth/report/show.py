@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from payhealth.report.documents import Document
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from payhealth.outcomes import PullProgress
 
 
 def show(form: str, document: Document) -> None:
@@ -38,12 +41,12 @@ def console() -> Console:
     return Console(highlight=False, emoji=False, width=plain_width, soft_wrap=False)
 
 
-def _untold(connector: str, stream: str, objects: int) -> None:
+def _untold(progress: PullProgress) -> None:
     """Progress that nobody watches."""
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, str, int], None]]:
+def progress() -> Iterator[Callable[[PullProgress], None]]:
     """A line of progress on a terminal, nothing in a pipe."""
     if not sys.stderr.isatty():
         yield _untold
@@ -54,7 +57,20 @@ def progress() -> Iterator[Callable[[str, str, int], None]]:
 
     with Console(stderr=True).status("reading…") as status:
 
-        def tell(connector: str, stream: str, objects: int) -> None:
-            status.update(f"reading {terminal(connector)}.{terminal(stream)}: {objects} objects")
+        def tell(progress: PullProgress) -> None:
+            status.update(terminal(progress_line(progress)))
 
         yield tell
+
+
+def progress_line(progress: PullProgress) -> str:
+    """How far a pull has come: windows, objects, rate and, where the length is known, the time left."""
+    part, seconds = progress.part, progress.seconds
+    words = [f"{part.windows:,} windows"] if part else []
+    words.append(f"{progress.objects:,} objects")
+    if seconds >= 1:
+        words.append(f"{progress.objects / seconds:,.0f}/s")
+    if part and seconds >= 1 and 0 < part.done < part.total:
+        left = timedelta(seconds=round(seconds * (part.total - part.done) / part.done))
+        words.append(f"{left} left")
+    return f"reading {progress.connector}.{progress.stream}: {', '.join(words)}"

@@ -275,13 +275,16 @@ def _verdict(document: Document, console: Console) -> None:
         console.print("[bold green]All is well.[/bold green]")
 
 
+_MARKS = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]fail[/red]"}
+
+
 def print_findings(findings: Sequence[Any]) -> None:
     """What ``doctor`` found: one line each, what to do below it."""
     from payhealth.report.show import console
 
     out = console()
     for finding in findings:
-        mark = "[green]ok  [/green]" if finding.ok else "[red]fail[/red]"
+        mark = _MARKS[str(finding.level)]
         out.print(f"{mark} {terminal(f'{finding.subject}: {finding.message}')}")
         if finding.hint:
             out.print(f"     [dim]→ {terminal(finding.hint)}[/dim]")

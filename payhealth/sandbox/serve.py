@@ -76,6 +76,8 @@ class LoopbackServer:
                 self._app,
                 log_level="warning",
                 access_log=False,
+                # An app that simulates another clock sends its own; two dates would contradict one another.
+                date_header=False,
                 timeout_graceful_shutdown=max(1, int(self._stop_timeout_s) - 1),
             )
         )

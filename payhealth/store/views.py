@@ -19,12 +19,22 @@ from sqlalchemy import Connection, text
 FOLDER = Path(__file__).parent / "views"
 VIEWS = (
     "v_movements",
+    "v_links",
+    "v_payment_claims",
     "v_charges",
     "v_intents",
+    "v_setup_intents",
+    "v_sessions",
+    "v_invoices",
     "v_refunds",
     "v_disputes",
+    "v_fraud_warnings",
     "v_balance_transactions",
     "v_payouts",
+    "v_payout_proofs",
+    "v_balance_proofs",
+    "v_booking_gaps",
+    "v_events",
     "v_entries",
     "v_rejected",
     "v_matches",
@@ -51,7 +61,7 @@ _DIGITS = (
 )
 _SQLITE = {
     "amount": (
-        "(CASE WHEN {0} < '1' THEN '-' ELSE '' END"
+        "(CASE WHEN {0} < '1' THEN '-' WHEN {0} >= '1' THEN '' END"
         f" || coalesce(nullif(ltrim(substr({_DIGITS}, 1, 20), '0'), ''), '0')"
         f" || rtrim('.' || rtrim(substr({_DIGITS}, 21), '0'), '.'))"
     ),

@@ -146,6 +146,48 @@ class StoreContract:
         assert self.state(store, plan).last_error == "no answer"
         assert self.state(store, plan).last_ok_at == samples.MOMENT
 
+    def test_what_was_read_later_stays(self, store: Store) -> None:
+        """A step that was read before the current row, and is committed after it, changes nothing."""
+        early, late = samples.MOMENT, samples.MOMENT + timedelta(seconds=1)
+        newer, older = samples.movement(), samples.movement(status="pending")
+        for record, read_at, expected in (
+            (newer, late, WriteCounts(new=1)),
+            (older, early, WriteCounts(unchanged=1)),
+            (older, None, WriteCounts(changed=1)),
+            (newer, early, WriteCounts(changed=1)),
+            (older, early, WriteCounts(changed=1)),
+        ):
+            batch = Batch(stream="charges", records={Movement: [record]}, read_at=read_at)
+            assert store.commit("cards", batch) == expected
+        assert rows_of(store, Movement)[0]["status"] == "pending"
+
+    def test_records_are_found_by_a_column(self, store: Store) -> None:
+        """The current rows of one connector whose column holds one of the values, and when they were read."""
+        self.commit(store, samples.movement("ch_0", status="pending"), samples.movement("ch_'\"é"))
+        found = [samples.movement(f"ch_{number}") for number in range(3)]
+        batch = Batch(stream="charges", records={Movement: found}, read_at=samples.MOMENT)
+        store.commit("cards", batch)
+        wanted = ["ch_0", "ch_'\"é", *(f"ch_x{number}" for number in range(2_000))]
+        rows = store.lookup(Movement, "cards", "movement_id", wanted).to_pylist()
+        assert {(row["movement_id"], row["status"], row["read_at"]) for row in rows} == {
+            ("ch_0", "succeeded", samples.MOMENT),
+            ("ch_'\"é", "succeeded", None),
+        }
+        assert store.lookup(Movement, "other", "movement_id", wanted).num_rows == 0
+        assert store.lookup(Movement, "cards", "movement_id", []).num_rows == 0
+
+    def test_changes_come_in_the_order_of_commits(self, store: Store) -> None:
+        """Every version after a number, each once, and nothing after the last."""
+        self.commit(store, samples.movement("ch_2", status="pending"))
+        self.commit(store, samples.movement("ch_1"), samples.movement("ch_2"))
+        all_of_them = store.changes(Movement, after=0).to_pylist()
+        assert all_of_them[0]["movement_id"] == "ch_2"
+        assert sorted(row["status"] for row in all_of_them) == ["pending", "succeeded", "succeeded"]
+        numbers = [row["change_seq"] for row in all_of_them]
+        assert numbers == sorted(set(numbers))
+        assert store.changes(Movement, after=numbers[0]).num_rows == len(numbers) - 1
+        assert store.changes(Movement, after=numbers[-1]).num_rows == 0
+
     def state(self, store: Store, plan: StreamPlan) -> StreamState:
         """The state of the stream of charges."""
         return store.stream_states({"cards": [plan]})[0]

@@ -16,6 +16,7 @@ import stripe
 
 from payhealth.sandbox.interfaces import Card, Decline
 from payhealth.sandbox.stripe.account import StripeAccount
+from payhealth.sandbox.stripe.reports import REPORT_TYPES
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -23,13 +24,19 @@ CLASSES = {
     "balance": stripe.Balance,
     "balance_transaction": stripe.BalanceTransaction,
     "charge": stripe.Charge,
+    "checkout.session": stripe.checkout.Session,
     "customer": stripe.Customer,
     "dispute": stripe.Dispute,
     "event": stripe.Event,
+    "file": stripe.File,
+    "invoice": stripe.Invoice,
+    "invoice_payment": stripe.InvoicePayment,
     "payment_intent": stripe.PaymentIntent,
     "payout": stripe.Payout,
     "radar.early_fraud_warning": stripe.radar.EarlyFraudWarning,
     "refund": stripe.Refund,
+    "reporting.report_run": stripe.reporting.ReportRun,
+    "reporting.report_type": stripe.reporting.ReportType,
     "setup_intent": stripe.SetupIntent,
 }
 NOT_OURS = {
@@ -83,7 +90,10 @@ def objects() -> dict[str, list[dict[str, Any]]]:
     assert payout is not None
     account.advance_to(START + timedelta(days=7))
     account.fail_payout(payout["id"], at=START + timedelta(days=8))
+    account.pay_out_by_hand(at=START + timedelta(days=8), amount_minor=100, instant=True)
     account.pay_out(at=START + timedelta(days=8))
+    sell(account, customer, at=START + timedelta(days=9))
+    report(account)
     names: tuple[str, ...] = (
         "balance_transactions",
         "charges",
@@ -92,12 +102,42 @@ def objects() -> dict[str, list[dict[str, Any]]]:
         "events",
         "payment_intents",
     )
-    names += ("payouts", "early_fraud_warnings", "refunds", "setup_intents")
+    names += ("payouts", "early_fraud_warnings", "refunds", "setup_intents", "checkout_sessions", "files")
+    names += ("invoices", "invoice_payments", "report_runs")
     found: dict[str, list[dict[str, Any]]] = {"balance": [account.balance()]}
+    found["reporting.report_type"] = [account.report_type(name) for name in REPORT_TYPES]
     for name in names:
         values = getattr(account, name).since(None)
         found[values[0]["object"]] = values
     return found
+
+
+def sell(account: StripeAccount, customer: str, *, at: datetime) -> None:
+    """Sessions and invoices in every state."""
+    for buyer, decline in ((customer, None), (None, None), (customer, Decline())):
+        session = account.create_checkout_session(at=at, amount_minor=700, currency="usd", customer=buyer)
+        account.pay_checkout_session(session["id"], at=at, card=Card(), decline=decline)
+    account.expire_checkout_session(session["id"], at=at)
+    account.create_checkout_session(at=at, amount_minor=700, currency="usd", client_reference_id="a")
+    invoices = [
+        account.create_invoice(at=at, customer=customer, amount_minor=700, currency="usd", draft=n == 3)
+        for n in range(4)
+    ]
+    account.pay_invoice(invoices[0]["id"], at=at, card=Card(), decline=Decline())
+    account.pay_invoice(invoices[0]["id"], at=at, card=Card())
+    account.void_invoice(invoices[1]["id"], at=at)
+
+
+def report(account: StripeAccount) -> None:
+    """A report that was made, one that failed and one that waits."""
+    interval = {"interval_start": account.start_s, "interval_end": account.start_s + 86_400}
+    for error in (None, "No data.", ...):
+        run = account.create_report_run("payout_reconciliation.itemized.5", interval)
+        if error is not ...:
+            if error is not None:
+                account.fail_next_report(error)
+            account.poll_report_run(run["id"])
+            account.poll_report_run(run["id"])
 
 
 def _hints(of: Any) -> dict[str, Any]:

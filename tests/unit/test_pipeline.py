@@ -199,7 +199,7 @@ def test_every_check_but_those_of_the_sources_reads_something() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [name for name, plugin in CHECKS.items() if plugin.reasons])
+@pytest.mark.parametrize("name", [name for name, plugin in CHECKS.items() if "reconciliation" in plugin.tags])
 @pytest.mark.parametrize("connector", ["cards", "base", "credits", "attribution", "theirs"])
 def test_a_hole_in_any_source_leaves_breaks_unjudged(name: str, connector: str) -> None:
     """Breaks depend on everything: a plugin's source of a kind that we never heard of counts too."""
@@ -207,7 +207,7 @@ def test_a_hole_in_any_source_leaves_breaks_unjudged(name: str, connector: str) 
     assert result.outcome is Outcome.STALE
 
 
-@pytest.mark.parametrize("name", ["failure_rate", "dispute_activity"])
+@pytest.mark.parametrize("name", ["failure_rate", "dispute_activity", "balance_identity", "payout_recon"])
 def test_a_hole_elsewhere_does_not_mute_a_check_of_cards(name: str) -> None:
     """What a check does not read cannot make it stale."""
     assert judge(name, FakeStore(EMPTY), context(holes=[hole("base", "transfers")])).outcome == "no_data"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from payhealth.connectors.stripe.settings import StripeSettings
-from payhealth.plugins import ConnectorPlugin
-from payhealth.ports import Source
+from payhealth.plugins import AsgiApp, ConnectorPlugin, Heard
+from payhealth.ports import Source, Store
 
 
 def _build(name: str, settings: StripeSettings) -> Source:
@@ -14,5 +14,13 @@ def _build(name: str, settings: StripeSettings) -> Source:
     return StripeSource(name, settings)
 
 
-PLUGIN = ConnectorPlugin(kind="stripe", settings=StripeSettings, build=_build)
+def _webhooks(name: str, settings: StripeSettings, store: Store, heard: Heard) -> AsgiApp | None:
+    if not settings.webhook_secrets:
+        return None
+    from payhealth.connectors.stripe.webhooks import webhook_app
+
+    return webhook_app(name, settings, store, heard=heard)
+
+
+PLUGIN = ConnectorPlugin(kind="stripe", settings=StripeSettings, build=_build, webhooks=_webhooks)
 """The entry point of kind ``stripe``."""

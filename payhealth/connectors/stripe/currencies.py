@@ -18,6 +18,9 @@ ZERO_DECIMAL = frozenset(
 THREE_DECIMAL = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 """One unit of the amount is a thousandth."""
 
+DIGITS_MAX = 3
+"""No currency has more digits after the point."""
+
 TWO_DECIMAL_BY_EXCEPTION = frozenset({"ISK", "UGX", "HUF", "TWD"})
 """Without small coins in practice, but hundredths in the API (HUF and TWD only pay out whole units)."""
 

@@ -22,6 +22,18 @@ _CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}", re.ASCII)
 _HINT_KEY = "give a key of this account and mode; a restricted key with read permissions is enough"
 
 
+class NotPermittedError(SourceRefusedError):
+    """The key is a good one, but may not do this (403)."""
+
+
+class NoSuchAccountError(SourceRefusedError):
+    """The key has no access to the connected account, or there is none (403)."""
+
+
+class IncompleteError(SourceDataError):
+    """Stripe understood the request and misses something in it (400): it would have let us."""
+
+
 def from_status(status: int, body: Any, *, connector: str, endpoint: str) -> SourceError:
     """The error for an answer that trying again does not mend.
 
@@ -33,14 +45,25 @@ def from_status(status: int, body: Any, *, connector: str, endpoint: str) -> Sou
     where = f"{connector}: Stripe"
     if status == 401:
         return SourceRefusedError(f"{where} refused the API key (401)", hint=_HINT_KEY)
+    if status == 403 and _code(body) == "account_invalid":
+        return NoSuchAccountError(
+            f"{where} knows no account of that name for this key (403)",
+            hint="check stripe_account, and that the account is still connected",
+        )
     if status == 403:
-        return SourceRefusedError(
+        return NotPermittedError(
             f"{where} refused to show {endpoint} (403): the key lacks the permission",
             hint=f"allow reading {endpoint} for this key",
         )
     if 300 <= status < 400:
         return SourceDataError(f"{where} sent us elsewhere ({status})", hint="check api_base")
-    return SourceDataError(f"{where} answered {status}{_codes(body)} to {endpoint}")
+    kind = IncompleteError if status == 400 else SourceDataError
+    return kind(f"{where} answered {status}{_codes(body)} to {endpoint}")
+
+
+def _code(body: Any) -> Any:
+    error = body.get("error") if isinstance(body, dict) else None
+    return error.get("code") if isinstance(error, dict) else None
 
 
 def _codes(body: Any) -> str:

@@ -9,6 +9,9 @@ import threading
 from collections.abc import Callable
 
 _BURST_S = 0.2
+_SLOWEST = 16.0
+_RECOVERY = 0.98
+"""Each answer that goes well takes this much off: some 35 of them double the pace again."""
 
 
 class Pace:
@@ -19,7 +22,7 @@ class Pace:
     """
 
     def __init__(self, rate_per_s: float) -> None:
-        self._interval_s = 1 / rate_per_s
+        self._fastest_s = self._interval_s = 1 / rate_per_s
         self._next_s = float("-inf")
 
     def reserve(self, now_s: float) -> float:
@@ -35,9 +38,14 @@ class Pace:
         self._next_s = slot_s + self._interval_s
         return max(0.0, slot_s - now_s)
 
-    def hold(self, until_s: float) -> None:
-        """Give out no slot before a moment: the server said that it had enough."""
+    def slow_down(self, until_s: float) -> None:
+        """Give out no slot before a moment, and half as many after it: the server said that it had enough."""
         self._next_s = max(self._next_s, until_s)
+        self._interval_s = min(self._interval_s * 2, self._fastest_s * _SLOWEST)
+
+    def speed_up(self) -> None:
+        """Come back to the full pace, answer by answer."""
+        self._interval_s = max(self._interval_s * _RECOVERY, self._fastest_s)
 
 
 class RateLimiter:
@@ -73,10 +81,15 @@ class RateLimiter:
         if delay_s > 0:
             self._sleep(delay_s)
 
-    def hold(self, endpoint: str, seconds: float) -> None:
-        """Send nothing to the endpoint for a while."""
+    def slow_down(self, endpoint: str, seconds: float) -> None:
+        """Send nothing to the endpoint for a while, and less after it."""
         with self._lock:
-            self._pace(endpoint).hold(self._monotonic() + seconds)
+            self._pace(endpoint).slow_down(self._monotonic() + seconds)
+
+    def went_well(self, endpoint: str) -> None:
+        """An answer came: the endpoint may be asked a little faster again, up to its limit."""
+        with self._lock:
+            self._pace(endpoint).speed_up()
 
     def _pace(self, endpoint: str) -> Pace:
         return self._endpoints.setdefault(endpoint, Pace(self._endpoint_per_s))

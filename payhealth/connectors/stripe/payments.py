@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from payhealth.connectors.stripe.streams import STREAMS, to_records
-from payhealth.connectors.stripe.translate import Payment, Rules, payment_of
+from payhealth.connectors.stripe.streams import STREAMS, translate
+from payhealth.connectors.stripe.translate import Payment, Rules
 from payhealth.domain.records import Movement, MovementKind, MovementStatus, Record
 
 if TYPE_CHECKING:
@@ -16,19 +16,15 @@ if TYPE_CHECKING:
     from payhealth.connectors.stripe.client import StripeClient
     from payhealth.ports import StoreReader
 
-REMEMBERED_MAX = 50_000
-"""Charges kept from this pull; older ones are in the store."""
-
-_COLUMNS = ("movement_id", "payment_key", "account", "handle", "reference", "status")
+_COLUMNS = ("movement_id", "kind", "payment_key", "account", "handle", "reference", "status")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Found:
     """Payments by charge id, and the records of charges that had to be fetched for it."""
 
     payments: dict[str, Payment] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-    objects: int = 0
+    tables: list[Mapping[type[Record], pa.Table]] = field(default_factory=list)
 
 
 class Payments:
@@ -41,16 +37,6 @@ class Payments:
     def __init__(self, client: StripeClient, rules: Rules) -> None:
         self._client = client
         self._rules = rules
-        self._recent: dict[str, Payment] = {}
-
-    def remember(self, records: Iterable[Record]) -> None:
-        """Keep the payments of charges that were just read, the newest so many."""
-        for record in records:
-            if isinstance(record, Movement) and record.kind == MovementKind.CHARGE:
-                self._recent.pop(record.movement_id, None)
-                self._recent[record.movement_id] = payment_of(record)
-        while len(self._recent) > REMEMBERED_MAX:
-            del self._recent[next(iter(self._recent))]
 
     def find(self, charge_ids: set[str], reader: StoreReader) -> Found:
         """The payments of some charges; one that nobody knows is not in the answer.
@@ -58,40 +44,26 @@ class Payments:
         Raises:
             SourceError: a charge could not be fetched.
         """
-        found = Found(payments={key: self._recent[key] for key in charge_ids if key in self._recent})
-        missing = charge_ids - found.payments.keys()
-        if missing:
-            found.payments.update(self._stored(missing, reader))
+        stored = reader.lookup(Movement, self._rules.connector, "movement_id", charge_ids)
+        found = Found(payments=_payments(stored))
         for charge_id in sorted(charge_ids - found.payments.keys()):
             self._fetch(charge_id, found)
         return found
 
     def _fetch(self, charge_id: str, found: Found) -> None:
         stream = STREAMS["charges"]
-        body = self._client.fetch(stream.resource, charge_id, expand=stream.expand)
-        if body is None:
+        answer = self._client.fetch(stream.resource, charge_id, expand=stream.expand)
+        if answer.body is None:
             return
-        records = to_records(stream, body, self._rules)
-        self.remember(records)
-        found.records.extend(records)
-        found.payments.update({charge_id: self._recent[charge_id]} if charge_id in self._recent else {})
-
-    def _stored(self, charge_ids: set[str], reader: StoreReader) -> dict[str, Payment]:
-        import pyarrow.compute as pc
-
-        table: pa.Table = reader.records(Movement)
-        wanted = pc.and_(
-            pc.equal(table["connector"], self._rules.connector),
-            pc.is_in(table["movement_id"], value_set=_strings(charge_ids)),
-        )
-        rows: list[dict[str, Any]] = table.filter(wanted).select(_COLUMNS).to_pylist()
-        return {row["movement_id"]: _payment(row) for row in rows}
+        tables = translate(stream, [answer.body], self._rules).records
+        found.tables.append(tables)
+        if Movement in tables:
+            found.payments.update(_payments(tables[Movement]))
 
 
-def _strings(values: Iterable[str]) -> Any:
-    import pyarrow as pa
-
-    return pa.array(sorted(values), type=pa.string())
+def _payments(table: pa.Table) -> dict[str, Payment]:
+    rows: list[dict[str, Any]] = table.select(_COLUMNS).to_pylist()
+    return {row["movement_id"]: _payment(row) for row in rows if row["kind"] == MovementKind.CHARGE}
 
 
 def _payment(row: dict[str, Any]) -> Payment:

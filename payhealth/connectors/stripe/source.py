@@ -1,60 +1,38 @@
-"""The Stripe source: windows of ``created`` read whole, committed one by one, resumable at any moment.
+"""The Stripe source: which streams an account has, and who reads each.
 
-Stripe has no filter for what changed. Every pull therefore reads again from ``repull_days`` behind its
-cursor, so that captures, refunds, failures and reversals of recent objects are seen; the store adds a
-version only where something did change. Changes of older objects come with events, in a later version;
-disputes, which take months, have a longer reach of their own.
-
-Source: https://docs.stripe.com/api/pagination
+Lists bring what is new (:mod:`lists`), balance and bookings prove it (:mod:`balance`, :mod:`bookings`), and
+events tell what changed since (:mod:`events`).
 """
 
 from __future__ import annotations
 
-import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 import httpx
 
+from payhealth.connectors.stripe import balance, bookings, events, permissions
 from payhealth.connectors.stripe.client import StripeClient
-from payhealth.connectors.stripe.payments import Payments
-from payhealth.connectors.stripe.settings import StripeSettings
-from payhealth.connectors.stripe.streams import (
-    STREAMS,
-    Stream,
-    charge_of,
-    needs_booking,
-    to_records,
-    unknown_status,
-)
+from payhealth.connectors.stripe.lists import ListPull
+from payhealth.connectors.stripe.reading import Reading
+from payhealth.connectors.stripe.settings import API_VERSION, StripeSettings
+from payhealth.connectors.stripe.streams import STREAMS
 from payhealth.connectors.stripe.translate import Rules
-from payhealth.connectors.stripe.windows import FIRST_S, Cursor, next_span_s
-from payhealth.domain.coverage import CoverageUnit, CoverageWindow
-from payhealth.domain.errors import SourceDataError
-from payhealth.domain.records import Record
+from payhealth.domain.coverage import CoverageUnit
+from payhealth.domain.errors import SourceRefusedError
+from payhealth.domain.records import SourceAccount
 from payhealth.domain.times import to_us
-from payhealth.ports import Batch, StoreReader, StreamPlan
+from payhealth.ports import Advice, Batch, Level, StoreReader, StreamPlan
 
-BATCH_OBJECTS = 2_000
-"""Objects committed at once: small enough that a kill loses little and others are not kept waiting."""
+_MODE = re.compile(r"(?:sk|rk)_(live|test)_")
 
-_DAY_S = 86_400
+Pull = Callable[[Reading, str | None, datetime, StoreReader], Iterator[Batch]]
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Window:
-    """A stretch of a stream, ``[lower_s, upper_s)`` unix seconds, and the cursors around it."""
-
-    lower_s: int
-    upper_s: int
-    cursor_before: str | None
-    cursor_after: str
+_PROOFS: dict[str, Pull] = {balance.STREAM: balance.pull, bookings.STREAM: bookings.pull}
 
 
 class StripeSource:
@@ -63,7 +41,7 @@ class StripeSource:
     Args:
         name: the connector's name in the configuration.
         transport: what carries requests, the network unless told otherwise.
-        client_options: clock and jitter for tests, see :class:`StripeClient`.
+        client_options: clock and jitter for tests, see :class:`StripeHttp`.
     """
 
     kind = "stripe"
@@ -77,196 +55,143 @@ class StripeSource:
         **client_options: Callable[..., Any],
     ) -> None:
         self.name = name
-        self.unknown: Counter[str] = Counter()
-        """Values of Stripe's open lists that this version does not know, ``<object>.status=<value>``."""
         self._settings = settings
-        self._rules = Rules(
-            connector=name,
-            account_key=settings.account_metadata_key,
-            reference_keys=settings.reference_metadata_keys,
+        self._live = live_of(settings.api_key.reveal())
+        client = StripeClient(name, settings, transport=transport, **client_options)
+        self._reading = Reading(
+            name=name, settings=settings, client=client, rules=rules_of(name, settings, self._live)
         )
-        self._client = StripeClient(name, settings, transport=transport, **client_options)
-        self._payments = Payments(self._client, self._rules)
+        self._verified = False
+
+    @property
+    def unknown(self) -> Counter[str]:
+        """Values of Stripe's open lists that this version does not know, ``<object>.<field>=<value>``."""
+        return self._reading.unknown
 
     def streams(self) -> Sequence[StreamPlan]:
-        """Every list that is read, charges first."""
+        """Every stream in the order in which it must be read: lists, proofs, events."""
         lower = to_us(self._settings.start)
-        return [StreamPlan(stream=name, unit=CoverageUnit.TIME_US, required_lower=lower) for name in STREAMS]
+        lists = [name for name in STREAMS if name not in (events.STREAM, *self._settings.skip_streams)]
+        return [
+            StreamPlan(stream=name, unit=CoverageUnit.TIME_US, required_lower=lower)
+            for name in (*lists, *_PROOFS, events.STREAM)
+        ]
 
     def verify(self) -> None:
-        """Ask every list for one object: a wrong key, a missing permission or a wrong server is told at once.
+        """Refuse a wrong key or server, or a missing permission, before anything is written.
+
+        Every list is asked for one object the first time; later the account alone is asked for, because a
+        permission that was taken away shows itself when the list is read.
 
         Raises:
             SourceError: with one clear line.
         """
-        for name in STREAMS:
-            self._client.first(name)
+        self._reading.account_id = self._account_id()
+        if not self._verified:
+            permissions.verify(self.name, self._reading.client, self._settings, self._stream_names())
+        self._verified = True
+
+    def diagnose(self, reader: StoreReader | None) -> Sequence[Advice]:
+        """Name every permission that is missing and every one too many, and an account that is another.
+
+        Raises:
+            SourceError: a wrong key or account, or no answer.
+        """
+        advice = permissions.examine(self.name, self._reading.client, self._settings, self._stream_names())
+        if reader is not None:
+            self._reading.account_id = self._account_id()
+            try:
+                self._account(reader)
+            except SourceRefusedError as refused:
+                advice.append(Advice(level=Level.FAIL, message=refused.message, hint=refused.hint))
+        return advice
+
+    def _stream_names(self) -> list[str]:
+        return [plan.stream for plan in self.streams()]
+
+    def _account_id(self) -> str:
+        """The account's id, empty where the key may not see it."""
+        try:
+            found = self._reading.client.single("account", missing_ok=True).body
+        except SourceRefusedError as refused:
+            if "(401)" in refused.message:
+                raise
+            return ""
+        account_id = found.get("id") if isinstance(found, dict) else None
+        return account_id if isinstance(account_id, str) else ""
 
     def close(self) -> None:
         """Give connections back."""
-        self._client.close()
+        self._reading.client.close()
 
     def pull(self, stream: str, cursor: str | None, now: datetime, reader: StoreReader) -> Iterator[Batch]:
         """Read a stream from behind its cursor to ``now``, cut to the second and exclusive.
 
-        Objects that Stripe still writes in the running second are left to the next pull, and so is what
-        a clock ahead of Stripe's would hide: the next pull reads this stretch again.
-
         Raises:
             SourceError: the stream could not be read on; what was yielded stays valid.
         """
-        if stream not in STREAMS:
-            raise ValueError(f"Stripe has no stream {stream!r}")
-        upper_s = _seconds(now)
-        known = self._known(stream, cursor)
-        position_s, span_s = self._lower_s(stream, known), FIRST_S
-        known = known or Cursor(since_s=position_s, until_s=position_s)
-        while position_s < upper_s:
-            top_s = min(position_s + span_s, upper_s)
-            known = known.read_until(top_s)
-            window = _Window(
-                lower_s=position_s, upper_s=top_s, cursor_before=cursor, cursor_after=known.text()
-            )
-            objects = yield from self._window(STREAMS[stream], window, now, reader)
-            cursor, position_s = window.cursor_after, top_s
-            span_s = next_span_s(span_s, objects)
-        self._tell_unknown()
+        if stream not in {plan.stream for plan in self.streams()}:
+            raise ValueError(f"this Stripe account has no stream {stream!r}")
+        account = self._account(reader)
+        for batch in self._batches(stream, cursor, now, reader):
+            if account is not None:
+                yield replace(batch, records={**batch.records, SourceAccount: [account]})
+                account = None
+            else:
+                yield batch
+        events.tell_unknown(self.name, self.unknown)
 
-    def _known(self, stream: str, cursor: str | None) -> Cursor | None:
-        """What was read before, None where reading must begin at the start (again)."""
-        if cursor is None:
+    def _batches(
+        self, stream: str, cursor: str | None, now: datetime, reader: StoreReader
+    ) -> Iterator[Batch]:
+        if stream == events.STREAM:
+            return events.pull(self._reading, cursor, now, reader)
+        if stream in _PROOFS:
+            return _PROOFS[stream](self._reading, cursor, now, reader)
+        return ListPull(self._reading, STREAMS[stream], cursor, now, reader).batches()
+
+    def _account(self, reader: StoreReader) -> SourceAccount | None:
+        """Which account this is, where the store does not know it yet.
+
+        Raises:
+            SourceRefusedError: the connector was read with another account, or in another mode.
+        """
+        if self._live is None:
             return None
-        try:
-            known = Cursor.parse(cursor)
-        except ValueError as error:
-            raise SourceDataError(f"{self.name}: the cursor of {stream} is not one of Stripe's") from error
-        return known if known.joins(_seconds(self._settings.start)) else None
-
-    def _lower_s(self, stream: str, known: Cursor | None) -> int:
-        start_s = _seconds(self._settings.start)
-        if known is None:
-            return start_s
-        days = self._settings.repull_days
-        if stream == "disputes":
-            days = max(days, self._settings.dispute_repull_days)
-        return max(start_s, known.until_s - days * _DAY_S)
-
-    def _window(
-        self, stream: Stream, window: _Window, now: datetime, reader: StoreReader
-    ) -> Generator[Batch, None, int]:
-        """Read one window whole; only its last batch claims it and moves the cursor."""
-        seen: set[str] = set()
-        waiting: list[Any] = []
-        objects = 0
-        before = self._client.requests
-        for page in self._client.pages(
-            stream.resource,
-            created_from_s=window.lower_s,
-            created_to_s=window.upper_s,
-            expand=stream.expand,
-        ):
-            waiting += _fresh(page.objects, seen)
-            if page.has_more and len(waiting) >= BATCH_OBJECTS:
-                objects += len(waiting)
-                records = self._records(stream, waiting, reader)
-                yield self._batch(stream, window, records, objects=len(waiting), requests_before=before)
-                before, waiting = self._client.requests, []
-        objects += len(waiting)
-        records = self._records(stream, waiting, reader)
-        covered = CoverageWindow(
-            connector=self.name,
-            stream=stream.resource,
-            unit=CoverageUnit.TIME_US,
-            lower=window.lower_s * 1_000_000,
-            upper=window.upper_s * 1_000_000,
-            provider=self._client.provider,
-            objects=objects,
-            read_at=now,
-        )
-        yield self._batch(
-            stream, window, records, objects=len(waiting), requests_before=before, covered=covered
-        )
-        return objects
-
-    def _batch(
-        self,
-        stream: Stream,
-        window: _Window,
-        records: dict[type[Record], list[Record]],
-        *,
-        objects: int,
-        requests_before: int,
-        covered: CoverageWindow | None = None,
-    ) -> Batch:
-        return Batch(
-            stream=stream.resource,
-            records=records,
-            windows=(covered,) if covered else (),
-            cursor=window.cursor_after if covered else window.cursor_before,
-            objects_read=objects,
-            requests=self._client.requests - requests_before,
-        )
-
-    def _records(
-        self, stream: Stream, objects: Sequence[Any], reader: StoreReader
-    ) -> dict[type[Record], list[Record]]:
-        self.unknown.update(filter(None, (unknown_status(stream, found) for found in objects)))
-        if not stream.of_payment:
-            records = [record for found in objects for record in to_records(stream, found, self._rules)]
-            self._payments.remember(records)
-            return by_type(records)
-        charges = [charge_of(found) for found in objects]
-        payments = self._payments.find({charge for charge in charges if charge}, reader)
-        records = list(payments.records)
-        for found, charge in zip(objects, charges, strict=True):
-            payment = payments.payments.get(charge or "")
-            records += to_records(stream, self._with_booking(found), self._rules, payment)
-        return by_type(records)
-
-    def _with_booking(self, found: Any) -> Any:
-        """The refund with its failure's balance transaction in whole, fetched where Stripe left it out."""
-        transaction = needs_booking(found)
-        if transaction is None:
-            return found
-        booked = self._client.fetch("balance_transactions", transaction)
-        return found if booked is None else {**found, "failure_balance_transaction": booked}
-
-    def _tell_unknown(self) -> None:
-        if self.unknown:
-            _log.warning(
-                "%s: values unknown to this version, kept as they are: %s", self.name, dict(self.unknown)
+        here = SourceAccount(connector=self.name, account_id=self._reading.account_id, live=self._live)
+        stored = reader.lookup(SourceAccount, self.name, "connector", [self.name]).to_pylist()
+        if not stored:
+            return here
+        known_id, known_live = stored[0]["account_id"], stored[0]["live"]
+        if known_live != self._live:
+            modes = [("live" if live else "test") for live in (known_live, self._live)]
+            raise SourceRefusedError(
+                f"{self.name} was read in {modes[0]} mode before, and this key is of {modes[1]} mode",
+                hint="give the other mode a connector of its own",
             )
+        if known_id and here.account_id and known_id != here.account_id:
+            raise SourceRefusedError(
+                f"{self.name} was read from the account {known_id} before, and this key is of another one",
+                hint="give the other account a connector of its own",
+            )
+        return here if here.account_id and not known_id else None
 
 
-def by_type(records: Iterable[Record]) -> dict[type[Record], list[Record]]:
-    """Records by class, each natural key once: the last version wins."""
-    found: dict[type[Record], dict[Any, Record]] = {}
-    for record in records:
-        found.setdefault(type(record), {})[_key(type(record))(record)] = record
-    return {record_type: list(rows.values()) for record_type, rows in found.items()}
+def live_of(key: str) -> bool | None:
+    """Whether a key is of live mode, None where its form does not say."""
+    found = _MODE.match(key)
+    return None if found is None else found[1] == "live"
 
 
-_KEYS: dict[type[Record], Callable[[Record], Any]] = {}
-
-
-def _key(record_type: type[Record]) -> Callable[[Record], Any]:
-    if record_type not in _KEYS:
-        _KEYS[record_type] = attrgetter(*record_type.KEY)
-    return _KEYS[record_type]
-
-
-def _fresh(objects: Iterable[Any], seen: set[str]) -> list[Any]:
-    """The objects whose id was not seen in this window: pages shift while new objects arrive."""
-    fresh = []
-    for found in objects:
-        found_id = found.get("id") if isinstance(found, dict) else None
-        if isinstance(found_id, str):
-            if found_id in seen:
-                continue
-            seen.add(found_id)
-        fresh.append(found)
-    return fresh
-
-
-def _seconds(moment: datetime) -> int:
-    return to_us(moment) // 1_000_000
+def rules_of(name: str, settings: StripeSettings, live: bool | None) -> Rules:
+    """What the configuration says about translating."""
+    return Rules(
+        connector=name,
+        account_key=settings.account_metadata_key,
+        reference_keys=settings.reference_metadata_keys,
+        client_reference_is=settings.client_reference_is,
+        ip_keys=settings.ip_metadata_keys,
+        hash_key=settings.hash_key.reveal().encode() if settings.hash_key else None,
+        live=live,
+        api_version=API_VERSION,
+    )

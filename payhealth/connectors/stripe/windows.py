@@ -1,14 +1,17 @@
-"""How a stretch of time is cut into the windows that are read and committed one by one."""
+"""How a stretch of time is cut into windows, and what a cursor remembers of those that were read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import orjson
 
 from payhealth.domain.times import from_us, iso, parse_moment, to_us
 
-FIRST_S = 86_400
-"""The first window: a day."""
+FIRST_S = 3_600
+"""The first window: an hour. Where there is little it soon grows, where there is much it is long enough."""
 
 LONGEST_S = 64 * 86_400
 SHORTEST_S = 900
@@ -34,28 +37,82 @@ def next_span_s(span_s: int, objects: int) -> int:
     return span_s
 
 
+@dataclass(slots=True)
+class Cutter:
+    """Cuts ``[lower_s, upper_s)`` into windows one by one, longer or shorter as they turn out to be full."""
+
+    lower_s: int
+    upper_s: int
+    span_s: int = FIRST_S
+    _position_s: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._position_s = self.lower_s
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        while self._position_s < self.upper_s:
+            lower_s = self._position_s
+            self._position_s = min(lower_s + self.span_s, self.upper_s)
+            yield lower_s, self._position_s
+
+    def held(self, window_s: int, objects: int) -> None:
+        """Learn how many objects a window of that length held."""
+        # Windows cut before this one was read still come with the old length: each is judged by its own.
+        self.span_s = next_span_s(window_s, objects) if window_s >= self.span_s else self.span_s
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """What was read of a stream without a gap: ``[since_s, until_s)`` unix seconds."""
+    """What was read of a stream, in unix seconds.
+
+    Args:
+        since_s: from here ...
+        until_s: ... to here nothing was left out (exclusive).
+        began_s: Stripe's clock when the first of it was read: what changed before that was seen changed.
+        again_s: the stretch that is still to be read again for changes, None where that is done.
+        again_at_s: when it was last decided to read again, or when everything was read for the first time.
+    """
 
     since_s: int
     until_s: int
+    began_s: int
+    again_s: tuple[int, int] | None = None
+    again_at_s: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what :meth:`text` wrote.
+        """Read what :meth:`text` wrote, now or in the first version (``<since>/<until>``).
 
         Raises:
             ValueError: something else.
         """
-        since, _, until = text.partition("/")
+        if not text.startswith("{"):
+            since, _, until = text.partition("/")
+            since_s, until_s = _seconds(since), _seconds(until)
+            # That version read everything recent at each pull, and kept no note of when it began.
+            return cls(since_s=since_s, until_s=until_s, began_s=until_s, again_at_s=until_s)
+        found = orjson.loads(text)
+        if not {"since", "until", "began", "again_at"} <= found.keys():
+            raise ValueError("parts are missing")
+        again = found.get("again")
         return cls(
-            since_s=to_us(parse_moment(since)) // 1_000_000, until_s=to_us(parse_moment(until)) // 1_000_000
+            since_s=_seconds(found["since"]),
+            until_s=_seconds(found["until"]),
+            began_s=_seconds(found["began"]),
+            again_s=(_seconds(again[0]), _seconds(again[1])) if again else None,
+            again_at_s=_seconds(found["again_at"]),
         )
 
     def text(self) -> str:
-        """Two ISO 8601 moments."""
-        return f"{iso(from_us(self.since_s * 1_000_000))}/{iso(from_us(self.until_s * 1_000_000))}"
+        """JSON with ISO 8601 moments."""
+        found: dict[str, Any] = {
+            "since": _iso(self.since_s),
+            "until": _iso(self.until_s),
+            "began": _iso(self.began_s),
+            "again": [_iso(self.again_s[0]), _iso(self.again_s[1])] if self.again_s else None,
+            "again_at": _iso(self.again_at_s),
+        }
+        return orjson.dumps(found).decode()
 
     def joins(self, start_s: int) -> bool:
         """Whether reading on from here covers everything since a start.
@@ -69,4 +126,20 @@ class Cursor:
 
         Reading again behind the cursor never moves it back: a kill would go further back each time.
         """
-        return Cursor(since_s=self.since_s, until_s=max(self.until_s, upper_s))
+        return replace(self, until_s=max(self.until_s, upper_s))
+
+    def read_again_until(self, upper_s: int) -> Cursor:
+        """The cursor once the stretch to be read again was read up to ``upper_s``."""
+        if self.again_s is None or upper_s >= self.again_s[1]:
+            return replace(self, again_s=None)
+        return replace(self, again_s=(upper_s, self.again_s[1]))
+
+
+def _seconds(text: Any) -> int:
+    if not isinstance(text, str):
+        raise ValueError("no moment")  # noqa: TRY004 - what parse() promises
+    return to_us(parse_moment(text)) // 1_000_000
+
+
+def _iso(seconds: int) -> str:
+    return iso(from_us(seconds * 1_000_000))

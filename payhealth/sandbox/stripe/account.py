@@ -8,30 +8,31 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from payhealth.sandbox.stripe import money_objects, webhooks
+from payhealth.sandbox.stripe.access import Keys
 from payhealth.sandbox.stripe.books import API_VERSION
-from payhealth.sandbox.stripe.errors import StripeRefusedError
+from payhealth.sandbox.stripe.errors import missing
 from payhealth.sandbox.stripe.ids import Ids
-from payhealth.sandbox.stripe.money_objects import DAY_S
-from payhealth.sandbox.stripe.undoings import Undoings
+from payhealth.sandbox.stripe.reports import Reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from payhealth.sandbox.interfaces import CardProcessor, StripeObject
+    from payhealth.sandbox.stripe.store import Collection
 
 _FEE_RATE: Final = Decimal("0.029")
-_PAYOUT_TRANSIT_DAYS: Final = 2
 
 
-class StripeAccount(Undoings):
+class StripeAccount(Reports):
     """One account in memory: a ``CardProcessor`` in process, the server's data over HTTP.
 
     Safe to read from other threads while the simulation writes. Returned objects are copies.
 
     Args:
         seed: the same seed and the same calls give the same objects, ids included.
-        api_key: the key that the server accepts; ``_live_`` in it makes the objects live ones.
+        api_key: the key that may do everything; ``_live_`` in it makes the objects live ones. An account
+            has one mode; for the same account's other mode see ``build_app``.
         webhook_secret: what deliveries are signed with.
         start: the account's first moment (aware).
         currency: the currency that the balance is kept in.
@@ -45,6 +46,10 @@ class StripeAccount(Undoings):
         event_retention_days: how long events can be read.
         keep_events: False saves a third of the memory where nobody reads events.
         api_version: what events and answers are rendered at.
+        api_keys: more keys, each with the permissions it has, such as ``{"charge_read"}`` (``access``
+            lists them), or None for all.
+        account_id: ``acct_…``; made from the seed by default.
+        report_polls: how often a report run is said to be pending before it is done.
     """
 
     def __init__(
@@ -64,6 +69,9 @@ class StripeAccount(Undoings):
         event_retention_days: int = 30,
         keep_events: bool = True,
         api_version: str = API_VERSION,
+        api_keys: Mapping[str, Iterable[str] | None] | None = None,
+        account_id: str | None = None,
+        report_polls: int = 1,
     ) -> None:
         super().__init__(
             seed=seed,
@@ -80,50 +88,16 @@ class StripeAccount(Undoings):
         )
         self.api_key = api_key
         self.webhook_secret = webhook_secret
-        self.account_id = Ids(seed).new("acct")
+        self.keys = Keys({api_key: None, **(api_keys or {})}, livemode=self.livemode)
+        self.account_id = account_id or Ids(seed).new("acct")
         self._dispute_fee_minor = dispute_fee_minor
         self._dispute_fee_returned = dispute_fee_returned
-
-    def pay_out(self, *, at: datetime) -> StripeObject | None:
-        """Pay the available balance out to the bank; nothing happens when there is none.
-
-        The payout is in transit until two midnights later, then paid and its reconciliation complete.
-        """
-        with self._moment(at) as now_s:
-            amount_minor = self._available_minor
-            if amount_minor <= 0:
-                return None
-            payout = money_objects.payout(
-                object_id=self._ids.new("po"),
-                created_s=now_s,
-                amount_minor=amount_minor,
-                currency=self.currency,
-                arrival_s=(now_s // DAY_S + _PAYOUT_TRANSIT_DAYS) * DAY_S,
-                livemode=self.livemode,
-            )
-            payout["balance_transaction"] = self._post_payout(payout["id"], "payout", -amount_minor)
-            # The payout's own transaction is one of those that its list shows, as at Stripe.
-            for transaction in self._payable:
-                self.balance_transactions.tag(transaction, "payout", payout["id"])
-            self._payable = []
-            self._add(self.payouts, payout, "payout.created")
-            self._later(payout["arrival_date"], lambda _: self._arrive(payout["id"]))
-            return payout
-
-    def fail_payout(self, payout: str, *, at: datetime) -> StripeObject:
-        """The bank sends a payout back, even one that was already paid; the balance gets the money."""
-        with self._moment(at):
-            current = self._read(self.payouts, payout, "payout")
-            if current["status"] not in {"in_transit", "paid"}:
-                raise StripeRefusedError(f"Payout {payout} is {current['status']} already.")
-            back = self._post_payout(payout, "payout_failure", current["amount"])
-            fields = {
-                "failure_balance_transaction": back,
-                "failure_code": "account_closed",
-                "failure_message": "The bank account has been closed.",
-                "status": "failed",
-            }
-            return self._change(self.payouts, payout, fields, "payout.failed", "payout.updated")
+        self._session_intents = {}
+        self._report_polls = report_polls
+        self._report_polls_left = {}
+        self._report_keys = {}
+        self._report_error = None
+        self._file_contents = {}
 
     def balance(self) -> StripeObject:
         """The balance object, as it stands now."""
@@ -166,33 +140,48 @@ class StripeAccount(Undoings):
         collection = self.collection_of(object_id)
         return None if collection is None else collection.body(object_id)
 
+    def shown(self, object_id: str) -> bytes | None:
+        """An object's JSON as a reader gets it, None where it is lost or deleted; hold the lock.
+
+        ``in_…/payments`` gives the list of an invoice's payments.
+        """
+        invoice, _, below = object_id.partition("/")
+        if below == "payments":
+            return self.payments_of(invoice)
+        collection = self.collection_of(object_id)
+        return None if collection is None else collection.shown(object_id)
+
+    def hide(self, object_id: str) -> None:
+        """Lose an object: lists leave it out and by its id it is missing; the balance stays as it is."""
+        with self.lock:
+            self._holder(object_id).lose(object_id)
+
+    def delay(self, object_id: str, *, for_s: int) -> None:
+        """Let an object appear in lists only so many seconds after the account's now."""
+        with self.lock:
+            self._holder(object_id).hold_back(object_id, self._now_s + for_s)
+
+    def delete(self, object_id: str) -> None:
+        """Take an object away: a page that starts after it is refused as well."""
+        with self.lock:
+            self._holder(object_id).delete(object_id)
+
+    def reveal(self, object_id: str) -> None:
+        """Undo ``hide``, ``delay`` and ``delete``."""
+        with self.lock:
+            self._holder(object_id).find_again(object_id)
+
     def deliver_webhooks(
         self, url: str, events: Iterable[StripeObject], *, sent_at_s: int | None = None
     ) -> list[webhooks.Delivery]:
         """Post events to an endpoint, signed with the account's secret; see ``webhooks``."""
         return webhooks.deliver_webhooks(url, events, secret=self.webhook_secret, sent_at_s=sent_at_s)
 
-    def _post_payout(self, payout: str, kind: str, amount_minor: int) -> str:
-        transaction = self._post(
-            kind=kind,
-            reporting_category="payout" if kind == "payout" else "payout_reversal",
-            source=payout,
-            amount_minor=amount_minor,
-            currency=self.currency,
-            description="STRIPE PAYOUT" if kind == "payout" else "STRIPE PAYOUT FAILURE",
-        )
-        return str(transaction["id"])
-
-    def _arrive(self, payout: str) -> None:
-        if self.payouts.get(payout)["status"] != "in_transit":
-            return
-        fields = {
-            "reconciliation_status": "completed",
-            "status": "paid",
-            "trace_id": {"status": "supported", "value": f"{self._chance('trace', payout) % 10**15:015d}"},
-        }
-        event_types = ("payout.updated", "payout.paid", "payout.reconciliation_completed")
-        self._change(self.payouts, payout, fields, *event_types)
+    def _holder(self, object_id: str) -> Collection:
+        collection = self.collection_of(object_id)
+        if collection is None or object_id not in collection:
+            raise missing("object", object_id)
+        return collection
 
 
 if TYPE_CHECKING:

@@ -90,17 +90,27 @@ class Books:
         self.disputes = Collection(["charge", "payment_intent"])
         self.early_fraud_warnings = Collection(["charge", "payment_intent"])
         self.setup_intents = Collection(["customer", "payment_method"])
+        self.checkout_sessions = Collection(["customer", "payment_intent", "status"])
+        self.invoices = Collection(["collection_method", "customer", "status"], ["due_date"])
+        self.invoice_payments = Collection(["invoice", "payment[payment_intent]", "payment[type]", "status"])
         self.balance_transactions = Collection(["currency", "payout", "source", "type"])
-        self.payouts = Collection(["destination", "status"])
+        self.payouts = Collection(["destination", "status"], ["arrival_date"])
+        self.report_runs = Collection()
+        self.files = Collection(["purpose"])
         self.events = Collection(["type"])
 
     def collection_of(self, object_id: str) -> Collection | None:
         """Where an object with such an id would be, None for ids of other things."""
         return {
             "ch": self.charges,
+            "cs": self.checkout_sessions,
             "cus": self.customers,
             "dp": self.disputes,
             "evt": self.events,
+            "file": self.files,
+            "frr": self.report_runs,
+            "in": self.invoices,
+            "inpay": self.invoice_payments,
             "issfr": self.early_fraud_warnings,
             "pi": self.payment_intents,
             "po": self.payouts,
@@ -108,6 +118,11 @@ class Books:
             "seti": self.setup_intents,
             "txn": self.balance_transactions,
         }.get(object_id.partition("_")[0])
+
+    @property
+    def now_s(self) -> int:
+        """The account's now (unix seconds): nothing in it is younger."""
+        return self._now_s
 
     @property
     def oldest_event_s(self) -> int:

@@ -59,6 +59,31 @@ def unauthenticated(message: str) -> StripeRefusedError:
     return StripeRefusedError(message, status=401)
 
 
+def expired(shown_key: str) -> StripeRefusedError:
+    """A key that was revoked."""
+    return StripeRefusedError(f"Expired API Key provided: {shown_key}", status=401, code="api_key_expired")
+
+
+def not_permitted(shown_key: str, account: str, permission: str) -> StripeRefusedError:
+    """A restricted key that may not do this; ``permission`` is such as ``charge_read``."""
+    return StripeRefusedError(
+        f"The provided key '{shown_key}' does not have the required permissions for this endpoint on "
+        f"account '{account}'. Having the 'rak_{permission}' permission would allow this request to "
+        "continue.",
+        status=403,
+    )
+
+
+def no_access(shown_key: str, account: str) -> StripeRefusedError:
+    """A connected account that is none of this key's."""
+    return StripeRefusedError(
+        f"The provided key '{shown_key}' does not have access to account '{account}' (or that account does "
+        "not exist). Application access may have been revoked.",
+        status=403,
+        code="account_invalid",
+    )
+
+
 def rate_limited() -> StripeRefusedError:
     """Too many requests to one endpoint."""
     return StripeRefusedError(

@@ -41,6 +41,11 @@ def _digest(*parts: object) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=20).digest()
 
 
+def from_unix_s(at_s: int) -> datetime:
+    """The aware moment of unix seconds."""
+    return datetime.fromtimestamp(at_s, UTC)
+
+
 def unix_s(at: datetime) -> int:
     """Unix seconds of an aware datetime, cut to the second as Stripe does.
 

@@ -164,9 +164,16 @@ def early_fraud_warning(*, object_id: str, created_s: int, charge: StripeObject)
 
 
 def payout(
-    *, object_id: str, created_s: int, amount_minor: int, currency: str, arrival_s: int, livemode: bool
+    *,
+    object_id: str,
+    created_s: int,
+    amount_minor: int,
+    currency: str,
+    arrival_s: int,
+    livemode: bool,
+    automatic: bool,
 ) -> StripeObject:
-    """A new automatic payout on its way to the bank."""
+    """A new payout on its way to the bank, made by the schedule (``automatic``) or by hand."""
     return {
         "id": object_id,
         "object": "payout",
@@ -174,7 +181,7 @@ def payout(
         "application_fee": None,
         "application_fee_amount": None,
         "arrival_date": arrival_s,
-        "automatic": True,
+        "automatic": automatic,
         "balance_transaction": None,
         "created": created_s,
         "currency": currency,

@@ -33,11 +33,21 @@ class Payments(Books):
             return self._add(self.customers, customer, "customer.created")
 
     def create_payment_intent(
-        self, *, at: datetime, amount_minor: int, currency: str, customer: str, metadata: Mapping[str, str]
+        self,
+        *,
+        at: datetime,
+        amount_minor: int,
+        currency: str,
+        customer: str | None,
+        metadata: Mapping[str, str],
     ) -> StripeObject:
-        """A new payment intent that nobody has tried to pay yet (``payment_intent.created``)."""
+        """A new payment intent that nobody has tried to pay yet (``payment_intent.created``).
+
+        A guest's intent has no ``customer``.
+        """
         with self._moment(at) as now_s:
-            self._read(self.customers, customer, "customer")
+            if customer is not None:
+                self._read(self.customers, customer, "customer")
             self._settled(0, currency)
             if amount_minor < 1:
                 raise StripeRefusedError(
@@ -152,11 +162,12 @@ class Payments(Books):
         details = outcomes.card_details(
             card, amount_minor=intent["amount"], declined=decline is not None, chance=chance
         )
+        customer = intent["customer"]
         return objects.charge(
             object_id=object_id,
             created_s=self._now_s,
             intent=intent,
-            email=self.customers.get(intent["customer"])["email"],
+            email=None if customer is None else self.customers.get(customer)["email"],
             method=self._ids.new("pm"),
             method_details=details,
             outcome=outcomes.outcome_of(decline, chance=chance),

@@ -14,7 +14,7 @@ from payhealth.sandbox.stripe.errors import StripeRefusedError
 from payhealth.sandbox.stripe.store import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     Parameters = list[tuple[str, str]]
 
@@ -23,14 +23,19 @@ ExpandTree = dict[str, "ExpandTree"]
 _LIMIT_MAX: Final = 100
 _EXPAND_DEPTH_MAX: Final = 4
 _TYPES_MAX: Final = 20
-_CREATED: Final = re.compile(r"created(?:\[(gt|gte|lt|lte)\])?")
+_TIME: Final = re.compile(r"([a-z_]+)(?:\[(gt|gte|lt|lte)\])?")
 _LIST_ITEM: Final = re.compile(r"(expand|types)\[\d*\]")
 _EXPANDABLE: Final = {
     "balance_transaction": {"source"},
+    "checkout.session": {"customer", "invoice", "payment_intent", "payment_link", "setup_intent"}
+    | {"subscription"},
     "charge": {"application", "application_fee", "balance_transaction", "customer", "invoice", "review"}
     | {"failure_balance_transaction", "on_behalf_of", "payment_intent", "refunds", "source_transfer"},
     "customer": {"default_source", "test_clock"},
     "dispute": {"charge", "payment_intent"},
+    "invoice": {"customer", "default_payment_method", "default_source", "latest_revision", "payments"}
+    | {"application", "on_behalf_of", "test_clock"},
+    "invoice_payment": {"invoice"},
     "payment_intent": {"application", "customer", "invoice", "latest_charge", "on_behalf_of"}
     | {"payment_method", "review"},
     "payout": {"balance_transaction", "destination", "failure_balance_transaction", "original_payout"}
@@ -43,32 +48,42 @@ _EXPANDABLE: Final = {
 }
 
 
-def read_list(parameters: Parameters, *, filters: frozenset[str]) -> tuple[Query, ExpandTree]:
+def read_list(
+    parameters: Parameters,
+    *,
+    filters: frozenset[str],
+    ranges: frozenset[str] = frozenset(),
+    by_types: bool = False,
+) -> tuple[Query, ExpandTree]:
     """A list request's query, and what to expand inside ``data``.
+
+    Args:
+        parameters: names and values as they were sent.
+        filters: the names that the endpoint takes a value of.
+        ranges: the names with a time, besides ``created``, that it takes bounds of.
+        by_types: whether it takes several event types at once.
 
     Raises:
         StripeRefusedError: a parameter that the endpoint does not know, or a value that it refuses.
     """
     plain: dict[str, str] = {}
     wanted: dict[str, frozenset[str]] = {}
-    bounds: list[tuple[str | None, int]] = []
+    bounds: dict[str, list[tuple[str | None, int]]] = {}
     expand: list[str] = []
     types: set[str] = set()
     for name, value in parameters:
         item = _LIST_ITEM.fullmatch(name)
-        created = _CREATED.fullmatch(name)
-        if item is not None and (item[1] == "expand" or "type" in filters):
+        time = _TIME.fullmatch(name)
+        if item is not None and (item[1] == "expand" or by_types):
             (expand.append if item[1] == "expand" else types.add)(value)
-        elif created is not None:
-            bounds.append((created[1], _integer(name, value)))
+        elif time is not None and time[1] in {"created", *ranges}:
+            bounds.setdefault(time[1], []).append((time[2], _integer(name, value)))
         elif name in {"limit", "starting_after", "ending_before"}:
             plain[name] = value
         elif name in filters:
             wanted[name] = frozenset({value})
         else:
-            raise StripeRefusedError(
-                f"Received unknown parameter: {name}", code="parameter_unknown", param=name
-            )
+            raise unknown_parameter(name)
     if len(types) > _TYPES_MAX:
         raise StripeRefusedError("You may pass at most 20 event types.", param="types")
     if types:
@@ -76,14 +91,17 @@ def read_list(parameters: Parameters, *, filters: frozenset[str]) -> tuple[Query
     return _query(plain, wanted, bounds), _tree(expand, under="data")
 
 
+def unknown_parameter(name: str) -> StripeRefusedError:
+    """A parameter that an endpoint does not know."""
+    return StripeRefusedError(f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
+
+
 def read_single(parameters: Parameters) -> ExpandTree:
     """What to expand in a single object; any other parameter is refused."""
     for name, _ in parameters:
         item = _LIST_ITEM.fullmatch(name)
         if item is None or item[1] != "expand":
-            raise StripeRefusedError(
-                f"Received unknown parameter: {name}", code="parameter_unknown", param=name
-            )
+            raise unknown_parameter(name)
     return _tree([value for _, value in parameters], under=None)
 
 
@@ -91,7 +109,8 @@ def expanded(body: bytes, tree: ExpandTree, find: Callable[[str], bytes | None])
     """An object's JSON with the ids that ``tree`` names replaced by their objects.
 
     Args:
-        find: any object's JSON by its id, None when it is not known (the id then stays).
+        find: any object's JSON by its id, None when it is not known (the id then stays); it also
+            answers ``in_…/payments``, the list of an invoice's payments.
     """
     if not tree:
         return body
@@ -100,6 +119,10 @@ def expanded(body: bytes, tree: ExpandTree, find: Callable[[str], bytes | None])
     for name, below in tree.items():
         if name not in allowed and not isinstance(value.get(name), (dict, list)):
             raise StripeRefusedError(f"This property cannot be expanded ({name}).", param="expand")
+        if (value["object"], name) == ("invoice", "payments"):
+            # No field of the plain invoice: the list is added only where it is asked for.
+            payments = find(f"{value['id']}/payments")
+            value[name] = None if payments is None else orjson.loads(payments)
         value[name] = _expanded_value(value.get(name), below, find)
     return orjson.dumps(value)
 
@@ -115,11 +138,14 @@ def _expanded_value(value: Any, tree: ExpandTree, find: Callable[[str], bytes | 
             return value | {"data": _expanded_value(value["data"], tree.get("data", {}), find)}
         if "object" in value:
             return orjson.Fragment(expanded(orjson.dumps(value), tree, find))
+        return value | {name: _expanded_value(value.get(name), below, find) for name, below in tree.items()}
     return value
 
 
 def _query(
-    plain: dict[str, str], wanted: dict[str, frozenset[str]], bounds: Iterable[tuple[str | None, int]]
+    plain: dict[str, str],
+    wanted: dict[str, frozenset[str]],
+    bounds: Mapping[str, list[tuple[str | None, int]]],
 ) -> Query:
     limit = _integer("limit", plain.get("limit", "10"))
     if not 1 <= limit <= _LIMIT_MAX:
@@ -131,12 +157,14 @@ def _query(
         )
     if "starting_after" in plain and "ending_before" in plain:
         raise StripeRefusedError("You cannot parameterize both starting_after and ending_before.")
-    low_s, high_s = _range(bounds)
+    between = {name: _range(found) for name, found in bounds.items()}
+    low_s, high_s = between.pop("created", (None, None))
     return Query(
         limit=limit,
         created_from_s=low_s,
         created_to_s=high_s,
         wanted=wanted,
+        between=between,
         starting_after=plain.get("starting_after"),
         ending_before=plain.get("ending_before"),
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from payhealth.sandbox.interfaces import StripeObject
 
@@ -23,13 +23,15 @@ class Query:
     """What a list request asks for.
 
     ``created_from_s`` and ``created_to_s`` are inclusive unix seconds; ``wanted`` gives for each field
-    the values that fit (any of them); at most one of the two cursors is set.
+    the values that fit (any of them), ``between`` for each other field with a time its inclusive bounds
+    in unix seconds; at most one of the two cursors is set.
     """
 
     limit: int = 10
     created_from_s: int | None = None
     created_to_s: int | None = None
     wanted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    between: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)
     starting_after: str | None = None
     ending_before: str | None = None
 
@@ -67,14 +69,19 @@ class Collection:
 
     Args:
         filters: the fields that lists can filter on. Their values are read when an object is added.
+        ranges: the fields with a time, besides ``created``, that lists can filter on by bounds.
     """
 
-    def __init__(self, filters: Iterable[str] = ()) -> None:
+    def __init__(self, filters: Iterable[str] = (), ranges: Iterable[str] = ()) -> None:
         self.filters = frozenset(filters)
+        self.ranges = frozenset(ranges)
         self._rows: list[_Row] = []
         self._created: list[int] = []
         self._positions: dict[str, int] = {}
         self._index: dict[tuple[str, str], list[int]] = {}
+        self._lost: set[int] = set()
+        self._late: dict[int, int] = {}
+        self._deleted: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -98,16 +105,24 @@ class Collection:
             raise ValueError(msg)
         position = len(self._rows)
         tags = {name: value[name] for name in self.filters if isinstance(value.get(name), str)}
-        self._rows.append(_Row(value["id"], body if body is not None else _json(value), tags))
         self._created.append(created)
         self._positions[value["id"]] = position
         for tag in tags.items():
             self._index.setdefault(tag, []).append(position)
+        if self.ranges:
+            tags |= self._times(value)
+        self._rows.append(_Row(value["id"], body if body is not None else _json(value), tags))
+
+    def _times(self, value: StripeObject) -> dict[str, str]:
+        # They are compared, never looked up, so they are kept beside the tags but not in the index.
+        return {name: str(value[name]) for name in self.ranges if isinstance(value.get(name), int)}
 
     def replace(self, value: StripeObject) -> None:
         """Write a changed object over the one with its id; its place in lists stays."""
         row = self._rows[self._positions[value["id"]]]
         row.body = _json(value)
+        if self.ranges:
+            row.tags = row.tags | self._times(value)
         for name in self.filters:
             new = value.get(name)
             if isinstance(new, str) and row.tags.get(name) != new:
@@ -129,6 +144,38 @@ class Collection:
         position = self._positions.get(object_id)
         return None if position is None else _whole(self._rows[position].body)
 
+    def lose(self, object_id: str) -> None:
+        """Leave an object out of lists and refuse it by id, as if its write had been lost."""
+        self._lost.add(self._positions[object_id])
+
+    def find_again(self, object_id: str) -> None:
+        """Show a lost, late or deleted object as if nothing had been."""
+        position = self._positions[object_id]
+        self._lost.discard(position)
+        self._deleted.discard(position)
+        self._late.pop(position, None)
+
+    def hold_back(self, object_id: str, until_s: int) -> None:
+        """Leave an object out of lists before a moment (unix seconds); by id it can be read at once."""
+        self._late[self._positions[object_id]] = until_s
+
+    def delete(self, object_id: str) -> None:
+        """Take an object away from readers, as a cursor too."""
+        self.lose(object_id)
+        self._deleted.add(self._positions[object_id])
+
+    def shown(self, object_id: str) -> bytes | None:
+        """An object's JSON as a reader gets it by id: None where it is lost or deleted."""
+        position = self._positions.get(object_id)
+        if position is None or position in self._lost:
+            return None
+        return _whole(self._rows[position].body)
+
+    def is_cursor(self, object_id: str) -> bool:
+        """Whether a list can be read on from an object: a deleted one has no place any more."""
+        position = self._positions.get(object_id)
+        return position is not None and position not in self._deleted
+
     def get(self, object_id: str) -> StripeObject:
         """A copy of an object as a dict.
 
@@ -143,12 +190,25 @@ class Collection:
         start = 0 if object_id is None else self._positions[object_id] + 1
         return [orjson.loads(_whole(row.body)) for row in self._rows[start:]]
 
+    def made_in(self, start_s: int, end_s: int) -> Iterator[StripeObject]:
+        """Copies of the objects made in [start, end) of unix seconds, oldest first."""
+        for row in self._rows[bisect_left(self._created, start_s) : bisect_left(self._created, end_s)]:
+            yield orjson.loads(_whole(row.body))
+
+    def tag_of(self, object_id: str, name: str) -> str | None:
+        """What a list finds an object under, for one of the filters."""
+        return self._rows[self._positions[object_id]].tags.get(name)
+
     def found(self, name: str, tag: str) -> list[str]:
         """The ids of the objects under ``name = tag``, oldest first."""
         return [self._rows[position].id for position in self._index.get((name, tag), ())]
 
-    def page(self, query: Query) -> Page:
+    def page(self, query: Query, *, now_s: int) -> Page:
         """One page, newest first, with the cursors and filters applied.
+
+        Args:
+            query: what is asked for.
+            now_s: the reader's moment (unix seconds): objects held back beyond it are left out.
 
         Raises:
             KeyError: a cursor names an object that is not here; the error holds its id.
@@ -157,7 +217,9 @@ class Collection:
         # ``ending_before`` asks for the newer neighbours of the cursor, so that page is cut from the
         # old end of the range and then shown newest first like every other.
         upwards = query.ending_before is not None
-        found = self._select(query, low, high, upwards=upwards)
+        absent = self._lost | {place for place, until_s in self._late.items() if until_s > now_s}
+        found = self._select(query, low, high, take=query.limit + 1 + len(absent), upwards=upwards)
+        found = [position for position in found if position not in absent]
         has_more = len(found) > query.limit
         found = found[: query.limit]
         if upwards:
@@ -176,31 +238,43 @@ class Collection:
             low = max(low, self._positions[query.ending_before] + 1)
         return low, high
 
-    def _select(self, query: Query, low: int, high: int, *, upwards: bool) -> list[int]:
-        """Up to ``limit + 1`` positions inside [low, high) that fit, in the direction of travel."""
-        take = query.limit + 1
+    def _select(self, query: Query, low: int, high: int, *, take: int, upwards: bool) -> list[int]:
+        """Up to ``take`` positions inside [low, high) that fit, in the direction of travel."""
         if not query.wanted:
-            return list(range(low, high)[:take] if upwards else range(high - 1, low - 1, -1)[:take])
+            places = range(low, high)
+            return self._fitting(places, [], query, take, upwards=upwards)
         first, *others = query.wanted
         found: list[int] = []
         for value in query.wanted[first]:
-            places = self._index.get((first, value), [])
-            start, stop = bisect_left(places, low), bisect_left(places, high)
-            if not others:
+            places_of_value = self._index.get((first, value), [])
+            start, stop = bisect_left(places_of_value, low), bisect_left(places_of_value, high)
+            if not others and not query.between:
                 # Only the end that is shown is copied: a filter may fit nearly everything.
                 start, stop = (start, min(stop, start + take)) if upwards else (max(start, stop - take), stop)
-            found += self._fitting(places[start:stop], others, query, take, upwards=upwards)
+            found += self._fitting(places_of_value[start:stop], others, query, take, upwards=upwards)
         found.sort(reverse=not upwards)
         return found[:take]
 
     def _fitting(
-        self, places: list[int], others: list[str], query: Query, take: int, *, upwards: bool
+        self, places: Sequence[int], others: list[str], query: Query, take: int, *, upwards: bool
     ) -> list[int]:
+        if not others and not query.between:
+            return list(places[:take] if upwards else places[::-1][:take])
         fits: list[int] = []
         for position in places if upwards else reversed(places):
             tags = self._rows[position].tags
-            if all(tags.get(name) in query.wanted[name] for name in others):
+            if all(tags.get(name) in query.wanted[name] for name in others) and self._inside(tags, query):
                 fits.append(position)
                 if len(fits) == take:
                     break
         return fits
+
+    @staticmethod
+    def _inside(tags: Mapping[str, str], query: Query) -> bool:
+        for name, (low_s, high_s) in query.between.items():
+            if name not in tags:
+                return False
+            value_s = int(tags[name])
+            if (low_s is not None and value_s < low_s) or (high_s is not None and value_s > high_s):
+                return False
+        return True

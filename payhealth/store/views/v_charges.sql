@@ -29,5 +29,14 @@ SELECT
     c.risk_score,
     c.balance_transaction,
     c.recorded_at,
-    c.first_recorded_at
+    c.first_recorded_at,
+    c.advice_code,
+    c.network_decline_code,
+    c.cvc_check,
+    c.payment_method_type,
+    c.email_domain,
+    c.email_hash,
+    c.ip_hash,
+    c.statement_descriptor,
+    c.invoice_id
 FROM charge_current AS c

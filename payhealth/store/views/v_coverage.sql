@@ -13,5 +13,7 @@ SELECT
     w.provider,
     w.objects,
     w.read_at,
-    w.unproved
+    w.unproved,
+    w.pages,
+    w.account
 FROM coverage_window AS w

@@ -17,5 +17,11 @@ SELECT
     d.created_at,
     d.evidence_due_at,
     d.recorded_at,
-    d.first_recorded_at
+    d.first_recorded_at,
+    d.has_evidence,
+    d.past_due,
+    d.submission_count,
+    d.is_charge_refundable,
+    d.network_reason_code,
+    d.brand
 FROM dispute_current AS d

@@ -15,5 +15,10 @@ SELECT
     i.customer,
     i.account,
     i.recorded_at,
-    i.first_recorded_at
+    i.first_recorded_at,
+    i.capture_method,
+    i.cancellation_reason,
+    i.setup_future_usage,
+    i.last_failure_code,
+    i.last_decline_code
 FROM payment_intent_current AS i

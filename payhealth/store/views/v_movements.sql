@@ -1,6 +1,7 @@
 -- Every signed effect on what customers have paid us, one row each; kind gives the sign of amount.
 -- status of a transfer follows from its block and the chain's safe and final blocks; retracted stays.
--- account is the record's own, else the only owner of its handle at the time, else empty.
+-- account is the record's own, else the one that all claims of its payment agree on, else the only owner of
+-- its handle at the time, else empty.
 CREATE VIEW v_movements AS
 SELECT
     m.movement_id,
@@ -14,12 +15,19 @@ SELECT
         ELSE 'seen'
     END AS status,
     CASE
-        WHEN m.account <> '' OR m.handle = '' THEN m.account
+        WHEN m.account <> '' THEN m.account
         ELSE coalesce(
+            (
+                SELECT min(c.account)
+                FROM payment_claim_current AS c
+                WHERE c.connector = m.connector AND c.payment_key = m.payment_key
+                HAVING count(DISTINCT c.account) = 1
+            ),
             (
                 SELECT min(h.account)
                 FROM handle_current AS h
-                WHERE h.handle = m.handle
+                WHERE m.handle <> ''
+                    AND h.handle = m.handle
                     AND h.valid_from <= m.effective_at
                     AND (h.valid_to IS NULL OR m.effective_at < h.valid_to)
                 HAVING count(DISTINCT h.account) = 1

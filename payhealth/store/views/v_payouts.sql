@@ -12,5 +12,9 @@ SELECT
     p.arrival_at,
     p.balance_transaction,
     p.recorded_at,
-    p.first_recorded_at
+    p.first_recorded_at,
+    p.failure_balance_transaction,
+    p.failure_code,
+    p.method,
+    p.reconciliation_status
 FROM payout_current AS p

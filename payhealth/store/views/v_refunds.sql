@@ -14,5 +14,6 @@ SELECT
     r.balance_transaction,
     r.failure_balance_transaction,
     r.recorded_at,
-    r.first_recorded_at
+    r.first_recorded_at,
+    r.failure_reason
 FROM refund_current AS r

@@ -85,6 +85,10 @@ class FakeStore:
 
 
 EMPTY: Mapping[str, object] = {
+    "as proved": [{"proved": 0}],
+    "v_payout_proofs": [],
+    "v_balance_proofs": [],
+    "v_booking_gaps": [],
     "v_breaks": [],
     "v_runs": [],
     "as paid": [{"payments": 0, "failed": None}],

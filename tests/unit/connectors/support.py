@@ -10,8 +10,9 @@ from typing import Any, get_type_hints
 import pyarrow as pa
 
 from payhealth.domain.coverage import CoverageWindow, StreamState
-from payhealth.domain.records import Record
+from payhealth.domain.records import RECORD_TYPES, Record
 from payhealth.ports import Batch, Source, StreamPlan
+from payhealth.store import open_store
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 
@@ -67,6 +68,39 @@ class Kept:
         raise NotImplementedError
 
 
+class KeptInStore:
+    """A real store in memory, with the same ways to look into it."""
+
+    def __init__(self) -> None:
+        self.store = open_store("sqlite://")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    @property
+    def versions(self) -> int:
+        """How many versions of facts there are."""
+        return sum(self.store.changes(kind, after=0).num_rows for kind in RECORD_TYPES)
+
+    @property
+    def windows(self) -> list[CoverageWindow]:
+        """What was read, merged."""
+        names = [field.name for field in fields(CoverageWindow)]
+        rows = self.store.rows(f"select {', '.join(names)} from v_coverage")
+        moments = [datetime.fromisoformat(row["read_at"]) for row in rows]
+        return [CoverageWindow(**row | {"read_at": at}) for row, at in zip(rows, moments, strict=True)]
+
+    def all(self, record_type: type[Record]) -> list[Any]:
+        """Current records of a class, in the order of their keys."""
+        table = self.store.records(record_type).select([field.name for field in fields(record_type)])
+        found = [record_type(**row) for row in table.to_pylist()]
+        return sorted(found, key=lambda row: repr([getattr(row, name) for name in record_type.KEY]))
+
+    def everything(self) -> list[Record]:
+        """Every current record, in one order."""
+        return sorted((row for kind in RECORD_TYPES for row in self.all(kind)), key=repr)
+
+
 def _schema(record_type: type[Record]) -> pa.Schema:
     hints = get_type_hints(record_type)
     return pa.schema([(field.name, _arrow_type(str(hints[field.name]))) for field in fields(record_type)])
@@ -86,7 +120,7 @@ def _arrow_type(hint: str) -> pa.DataType:
 
 def pull(
     source: Source,
-    kept: Kept,
+    kept: Kept | KeptInStore,
     now: datetime = NOW,
     *,
     after_batch: Callable[[int], None] = lambda _number: None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -14,8 +15,9 @@ import stripe.oauth_error  # brings the exceptions that the package loads late
 from pydantic import ValidationError
 
 from payhealth.connectors.stripe import PLUGIN
-from payhealth.connectors.stripe.client import MAX_BODY_BYTES, StripeClient
+from payhealth.connectors.stripe.client import StripeClient
 from payhealth.connectors.stripe.errors import SDK_ERRORS, from_sdk
+from payhealth.connectors.stripe.http import MAX_BODY_BYTES
 from payhealth.connectors.stripe.limiter import RateLimiter
 from payhealth.connectors.stripe.settings import API_VERSION, StripeSettings
 from payhealth.domain.errors import (
@@ -202,7 +204,7 @@ def test_lasting_refusals_are_not_tried_again(
     body = {"error": {"type": "invalid_request_error", "code": "parameter_unknown", "message": f"no {KEY}"}}
     route = respx.get(URL).mock(return_value=httpx.Response(status, json=body))
     error = error_of(client)
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert word in error.message
     assert route.call_count == 1
 
@@ -234,7 +236,7 @@ def test_a_list_without_end_ends(client: StripeClient) -> None:
 def test_ids_cannot_reach_another_endpoint(client: StripeClient) -> None:
     """An id is quoted into the path."""
     route = respx.get(url__regex=r".*").mock(return_value=httpx.Response(404, json={}))
-    assert client.fetch("charges", "../customers?x=1#") is None
+    assert client.fetch("charges", "../customers?x=1#").body is None
     assert route.calls[0].request.url.raw_path == b"/v1/charges/..%2Fcustomers%3Fx%3D1%23"
 
 
@@ -248,6 +250,110 @@ def test_the_limiter_keeps_both_paces(time: Time) -> None:
     for number in range(400):
         limiter.wait(f"endpoint-{number % 8}")
     assert 400 / 50 - 0.3 < time.now_s - began_s < 400 / 50 + 0.1
+
+
+def test_429_slows_the_endpoint_until_answers_come(time: Time) -> None:
+    """Half the pace after a refusal, the full one again after some answers, and other endpoints go on."""
+    limiter = RateLimiter(total_per_s=1_000, endpoint_per_s=10, monotonic=time.monotonic, sleep=time.sleep)
+    limiter.wait("charges")
+    limiter.slow_down("charges", 3)
+    limiter.wait("refunds")
+    assert time.now_s == 0
+    limiter.wait("charges")
+    assert time.now_s == pytest.approx(3)
+    limiter.wait("charges")
+    assert time.now_s == pytest.approx(3.2)
+    for _ in range(100):
+        limiter.went_well("charges")
+    limiter.wait("charges")
+    began_s = time.now_s
+    for _ in range(10):
+        limiter.wait("charges")
+    assert time.now_s - began_s == pytest.approx(1)
+
+
+def gone() -> httpx.Response:
+    """What Stripe says where the object of ``starting_after`` is not there."""
+    error = {"type": "invalid_request_error", "code": "resource_missing", "param": "starting_after"}
+    return httpx.Response(400, json={"error": error})
+
+
+@respx.mock
+def test_a_cursor_whose_object_is_gone_begins_again(client: StripeClient) -> None:
+    """The list is read from its beginning again, and nothing of it is missing."""
+    respx.get(URL).mock(
+        side_effect=[
+            listed("ch_3", "ch_2", has_more=True),
+            gone(),
+            listed("ch_3", "ch_1", has_more=True),
+            listed("ch_0"),
+        ]
+    )
+    assert read(client) == ["ch_3", "ch_2", "ch_3", "ch_1", "ch_0"]
+
+
+@respx.mock
+def test_a_list_whose_objects_keep_vanishing_ends(client: StripeClient) -> None:
+    """Beginning again has a bound."""
+    answers = {True: gone(), False: listed("ch_1", has_more=True)}
+    respx.get(URL).mock(side_effect=lambda request: answers["starting_after" in request.url.params])
+    assert "vanish" in error_of(client).message
+
+
+@respx.mock
+@pytest.mark.parametrize(
+    ("date", "second"), [("Thu, 01 Jan 2026 00:00:07 GMT", 7), ("yesterday", None), (None, None)]
+)
+def test_the_servers_clock_comes_with_the_page(
+    client: StripeClient, date: str | None, second: int | None
+) -> None:
+    """It is what tells which reading of an object is the newest."""
+    headers = {} if date is None else {"Date": date}
+    respx.get(URL).mock(
+        return_value=httpx.Response(200, json={"data": [], "has_more": False}, headers=headers)
+    )
+    page = next(client.pages("charges", created_from_s=10, created_to_s=20))
+    expected = None if second is None else datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
+    assert page.read_at == expected
+
+
+@respx.mock
+def test_a_connected_account_is_named(time: Time) -> None:
+    """Every request says whose account it is about."""
+    route = respx.get(URL).mock(return_value=listed())
+    client = StripeClient("cards", settings(stripe_account="acct_1Q"), sleep=time.sleep)
+    assert read(client) == []
+    assert route.calls[0].request.headers["Stripe-Account"] == "acct_1Q"
+    client.close()
+
+
+@respx.mock
+@pytest.mark.parametrize(("status", "may"), [(403, False), (400, True), (200, True)])
+def test_whether_a_key_can_write(client: StripeClient, status: int, may: bool) -> None:
+    """Refused for who asks, it cannot; refused for what is missing, it could."""
+    answer = httpx.Response(status, json={"error": {"type": "invalid_request_error"}})
+    route = respx.post("https://api.stripe.test/v1/refunds").mock(return_value=answer)
+    assert client.can_write() is may
+    assert route.calls[0].request.content == b""
+
+
+@respx.mock
+def test_files_are_read_line_by_line(client: StripeClient) -> None:
+    """Lines come without their ends, the last one too where it has none."""
+    url = "https://files.stripe.com/v1/files/file_1/contents"
+    respx.get(url).mock(return_value=httpx.Response(200, content=b"a,b\n1,2\n3,4"))
+    assert list(client.stream_lines(url)) == [b"a,b", b"1,2", b"3,4"]
+
+
+@respx.mock
+@pytest.mark.parametrize(
+    "url", ["https://evil.test/v1/files/f", "http://files.stripe.com.evil.test/x", "file:///etc"]
+)
+def test_the_key_goes_to_stripes_hosts_alone(client: StripeClient, url: str) -> None:
+    """A file's address comes from an answer: the key is not sent wherever it says."""
+    with pytest.raises(SourceDataError, match="not Stripe's"):
+        list(client.stream_lines(url))
+    assert not respx.calls
 
 
 def _subclasses(base: type[Exception]) -> Iterator[type[Exception]]:

@@ -7,12 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payhealth.connectors.stripe.source import StripeSource
-from payhealth.connectors.stripe.windows import LONGEST_S, SHORTEST_S, Cursor, next_span_s
+from payhealth.connectors.stripe.windows import LONGEST_S, SHORTEST_S, Cursor, Cutter, next_span_s
 from payhealth.domain.errors import SourceDataError
-from tests.unit.connectors.support import NOW, Kept
+from payhealth.testing.memory import MemoryStore
+from tests.unit.connectors.support import NOW
 from tests.unit.connectors.test_stripe_client import settings
 
 seconds = st.integers(min_value=0, max_value=4_000_000_000)
+cursors = st.builds(
+    Cursor,
+    since_s=seconds,
+    until_s=seconds,
+    began_s=seconds,
+    again_s=st.none() | st.tuples(seconds, seconds),
+    again_at_s=seconds,
+)
 
 
 @given(st.integers(min_value=SHORTEST_S, max_value=LONGEST_S), st.integers(min_value=0, max_value=10**7))
@@ -21,30 +30,63 @@ def test_spans_stay_inside_their_bounds(span_s: int, objects: int) -> None:
     assert SHORTEST_S <= next_span_s(span_s, objects) <= LONGEST_S
 
 
-@given(seconds, seconds)
-def test_a_cursor_reads_back(since_s: int, until_s: int) -> None:
+@given(
+    st.integers(min_value=0, max_value=10**9),
+    st.integers(min_value=1, max_value=400 * 86_400),
+    st.data(),
+)
+def test_windows_leave_nothing_out(lower_s: int, length_s: int, data: st.DataObject) -> None:
+    """However full windows turn out to be, they stand end to end from the lower bound to the upper."""
+    cutter = Cutter(lower_s, lower_s + length_s)
+    position_s = lower_s
+    for count, (window_lower_s, window_upper_s) in enumerate(cutter):
+        assert window_lower_s == position_s < window_upper_s
+        position_s = window_upper_s
+        objects = 0 if count > 50 else data.draw(st.sampled_from([0, 1_000, 100_000]))
+        cutter.held(window_upper_s - window_lower_s, objects)
+    assert position_s == lower_s + length_s
+
+
+@given(cursors)
+def test_a_cursor_reads_back(cursor: Cursor) -> None:
     """What was written is what is read."""
-    cursor = Cursor(since_s=since_s, until_s=until_s)
     assert Cursor.parse(cursor.text()) == cursor
 
 
-@given(seconds, seconds)
-def test_a_cursor_never_goes_back(until_s: int, upper_s: int) -> None:
+def test_a_cursor_of_the_first_version_reads() -> None:
+    """Stores of the first version go on where they were."""
+    known = Cursor.parse("2026-01-01T00:00:00Z/2026-02-01T00:00:00Z")
+    assert (known.since_s, known.until_s, known.again_s) == (1_767_225_600, 1_769_904_000, None)
+
+
+@given(cursors, seconds)
+def test_a_cursor_never_goes_back(cursor: Cursor, upper_s: int) -> None:
     """Reading again behind it leaves it where it is."""
-    assert Cursor(since_s=0, until_s=until_s).read_until(upper_s).until_s == max(until_s, upper_s)
+    assert cursor.read_until(upper_s).until_s == max(cursor.until_s, upper_s)
 
 
-@pytest.mark.parametrize("text", ["", "2026-01-01T00:00:00Z", "a/b", "1/2"])
-def test_a_cursor_of_somebody_else_is_refused(text: str) -> None:
+@given(cursors, seconds)
+def test_what_is_to_be_read_again_shrinks_to_nothing(cursor: Cursor, upper_s: int) -> None:
+    """The stretch begins where reading it again has come to, and is gone at its end."""
+    left = cursor.read_again_until(upper_s).again_s
+    if cursor.again_s is None or upper_s >= cursor.again_s[1]:
+        assert left is None
+    else:
+        assert left == (upper_s, cursor.again_s[1])
+
+
+@pytest.mark.parametrize("text", ["", "2026-01-01T00:00:00Z", "a/b", "1/2", "{", '{"since":1}', "[]"])
+@pytest.mark.parametrize("stream", ["charges", "events", "balance", "bookings"])
+def test_a_cursor_of_somebody_else_is_refused(stream: str, text: str) -> None:
     """A cursor that cannot be read is an error, not a silent beginning."""
     source = StripeSource("cards", settings())
-    with pytest.raises(SourceDataError, match="cursor of charges"):
-        next(iter(source.pull("charges", text, NOW, Kept())))
+    with pytest.raises(SourceDataError, match=f"cursor of {stream}"):
+        next(iter(source.pull(stream, text, NOW, MemoryStore())))
     source.close()
 
 
 def test_a_start_in_the_future_reads_nothing() -> None:
     """There is nothing to read yet, and nothing is claimed."""
     source = StripeSource("cards", settings(start="2099-01-01"))
-    assert list(source.pull("charges", None, NOW, Kept())) == []
+    assert list(source.pull("charges", None, NOW, MemoryStore())) == []
     source.close()

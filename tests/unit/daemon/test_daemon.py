@@ -33,6 +33,7 @@ from payhealth.domain.breaks import BreakReason
 from payhealth.domain.errors import ConfigurationError, DeliveryError, InvariantError, StoreBusyError
 from payhealth.domain.results import Outcome
 from payhealth.outcomes import PullReport
+from payhealth.plugins import WebhookOutcome
 from tests.unit.checks.support import FakeStore
 from tests.unit.report.support import breaks_table, check_result, hole, pull_outcome, reconcile_report
 
@@ -45,6 +46,8 @@ METRICS = {
     "payhealth_breaks",
     "payhealth_coverage_holes",
     "payhealth_check_outcome",
+    "payhealth_webhooks_total",
+    "payhealth_webhook_last_stored_timestamp_seconds",
     "payhealth_job_runs_total",
     "payhealth_job_duration_seconds_bucket",
     "payhealth_job_duration_seconds_count",
@@ -208,6 +211,7 @@ def filled() -> Metrics:
     metrics.pulled(PullReport(streams=(pull_outcome(None), pull_outcome("refused", "refunds"))))
     metrics.reconciled(reconcile_report(breaks=breaks_table("x"), holes=[hole()]))
     metrics.checked([check_result(Outcome.FAIL)])
+    metrics.heard("cards", WebhookOutcome.STORED)
     metrics.ran("pull", "ok", 0.5)
     return metrics
 

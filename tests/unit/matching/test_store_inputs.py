@@ -12,7 +12,16 @@ import pyarrow as pa
 import pytest
 
 from payhealth.domain.errors import InputError
-from payhealth.domain.records import ChainMark, Entry, Handle, Link, Movement, Record
+from payhealth.domain.records import (
+    BalanceTransaction,
+    ChainMark,
+    Entry,
+    Handle,
+    Link,
+    Movement,
+    PaymentClaim,
+    Record,
+)
 from payhealth.domain.times import to_us
 from payhealth.matching.engine import reconcile
 from payhealth.matching.inputs import MONEY, MatchInputs, MatchOutcome
@@ -23,8 +32,12 @@ from tests.unit.matching.helpers import AS_OF, START, Row, only_break, open_why
 CHAIN = "eip155:8453"
 USDC = f"{CHAIN}/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
 MOMENT = pa.timestamp("us", tz="UTC")
-_TYPES = {"amount": MONEY, "deleted": pa.bool_()} | dict.fromkeys(
-    ("effective_at", "ledger_recorded_at", "valid_from", "valid_to", "head_at"), MOMENT
+_TYPES = (
+    dict.fromkeys(("amount", "fee", "net", "exchange_rate"), MONEY)
+    | {"deleted": pa.bool_()}
+    | dict.fromkeys(
+        ("effective_at", "ledger_recorded_at", "valid_from", "valid_to", "head_at", "created_at"), MOMENT
+    )
 )
 _TYPES |= dict.fromkeys(("block_number", "finality_s", "safe", "final", "head"), pa.int64())
 
@@ -83,6 +96,9 @@ def inputs(
     *,
     links: Sequence[Row] = (),
     handles: Sequence[Row] = (),
+    claims: Sequence[Row] = (),
+    booked: Sequence[Row] = (),
+    rules: dict[str, Any] | None = None,
     starts: dict[str, int] | None = None,
 ) -> MatchInputs:
     """What the engine is handed, on a chain that is safe to block 90 and final to block 50."""
@@ -93,13 +109,15 @@ def inputs(
         Link: stored(Link, links),
         ChainMark: stored(ChainMark, [mark]),
         Handle: stored(Handle, handles),
+        PaymentClaim: stored(PaymentClaim, claims),
+        BalanceTransaction: stored(BalanceTransaction, booked),
     }
-    return from_store(tables, parse_rules({}), starts=starts or {}, rates=None)
+    return from_store(tables, parse_rules(rules or {}), starts=starts or {}, rates=None)
 
 
 def judged(*args: Any, **options: Any) -> MatchOutcome:
     """A run over the store's records."""
-    return reconcile(inputs(*args, **options), parse_rules({}), as_of=AS_OF)
+    return reconcile(inputs(*args, **options), parse_rules(options.get("rules") or {}), as_of=AS_OF)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +207,68 @@ def test_payments_before_the_start_stand_aside() -> None:
     start = to_us(START + timedelta(days=1))
     outcome = judged([transfer("t1", block=1)], [credit("e1", "")], starts={"base": start})
     assert open_why(outcome) == {"t1": "before_start", "e1": "before_start"}
+
+
+def claim(object_id: str, account: str, payment_key: str = "t1") -> Row:
+    """An object beside a payment that says whose it is."""
+    return {"connector": "base", "payment_key": payment_key, "object_id": object_id, "account": account}
+
+
+@pytest.mark.parametrize(
+    ("own", "claimed", "account"),
+    [
+        ("", ["alice"], "alice"),
+        ("", ["alice", "alice"], "alice"),
+        ("", ["alice", "bob"], ""),
+        ("carol", ["alice"], "carol"),
+        ("", [], ""),
+    ],
+)
+def test_a_claim_counts_where_the_payment_is_silent(own: str, claimed: list[str], account: str) -> None:
+    """The payment's own word goes first; claims count while all of them agree."""
+    claims = [claim(f"cs_{number}", name) for number, name in enumerate(claimed)]
+    others = [claim("cs_9", "mallory", payment_key="t2")]
+    found = inputs([transfer("t1", block=1, account=own)], claims=[*claims, *others])
+    assert found.movements["account"].to_pylist() == [account]
+
+
+def euros(id_: str, **columns: Any) -> Row:
+    """A card payment of 10 EUR."""
+    usual = {"rail": "card", "asset": "EUR", "symbol": "EUR", "status": "succeeded", "kind": "charge"}
+    return transfer(id_, block=1, **{**usual, "payment_key": "pi_1", **columns})
+
+
+def settled(source_id: str, price: str, **columns: Any) -> Row:
+    """Its line in the books, settled in dollars."""
+    usual = {
+        "connector": "base",
+        "balance_transaction_id": f"txn_{source_id}",
+        "source_id": source_id,
+        "type": "charge",
+        "amount": Decimal(1),
+        "fee": Decimal(0),
+        "net": Decimal(1),
+        "asset": "USD",
+        "exchange_rate": Decimal(price),
+        "created_at": START,
+    }
+    return {**usual, **columns}
+
+
+def test_a_foreign_charge_is_worth_what_it_was_settled_for() -> None:
+    """Stripe's rate counts where it settled in the policy's asset; undoing is valued as the payment was."""
+    rules = {"policy": {"default": {"asset": "USD"}}}
+    movements = [euros("ch_1"), euros("re_1", kind="refund", amount=Decimal(4))]
+    booked = [settled("ch_1", "1.08"), settled("re_1", "1.5", type="refund")]
+    outcome = judged(
+        movements, [credit("e1", "pi_1", asset="USD", amount=Decimal("6.48"))], booked=booked, rules=rules
+    )
+    assert [row["state"] for row in outcome.matches.to_pylist()] == ["confirmed"]
+    assert [row["paid_in"] for row in outcome.summary["statement"]] == ["6.48"]
+
+
+def test_a_rate_into_another_currency_is_no_price() -> None:
+    """Settled in pounds says nothing of dollars: the payment waits, and is shown."""
+    rules = {"policy": {"default": {"asset": "USD"}}}
+    booked = [settled("ch_1", "0.85", asset="GBP")]
+    assert open_why(judged([euros("ch_1")], booked=booked, rules=rules)) == {"ch_1": "unpriced"}

@@ -1,0 +1,167 @@
+"""How fast charges come out of Stripe, beside the official SDK reading the same pages in the same run.
+
+    python -m benchmarks.stripe_pull [--charges N] [--memory N]
+
+The server is another process without latency, so that the readers are what is measured; a second run holds
+every answer back for 80 ms and shows how near the rate limit the connector comes. The last part pulls many
+charges into a store in a process of its own and prints the most memory that it held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import stripe
+
+from benchmarks.stripe_server import START_S
+from payhealth.connectors.stripe.client import StripeClient
+from payhealth.connectors.stripe.parallel import as_they_come
+from payhealth.connectors.stripe.settings import StripeSettings
+from payhealth.connectors.stripe.source import StripeSource
+from payhealth.store import open_store
+
+START = datetime.fromtimestamp(START_S, UTC)
+PARSED_TARGET, STORED_TARGET = 15, 8
+_SDK_CHARGES = 3_000
+_KEY = "PAYHEALTH_BENCH_KEY"
+
+
+@contextmanager
+def server(charges: int, delay_ms: float = 0) -> Iterator[str]:
+    """The address of a server with so many charges."""
+    arguments = [sys.executable, "-m", "benchmarks.stripe_server", str(charges), "--delay-ms", str(delay_ms)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
+
+
+def settings(url: str, *, per_s: float = 10_000) -> StripeSettings:
+    """A connector without limits of its own, unless told."""
+    os.environ[_KEY] = "sk_test_bench"
+    return StripeSettings(
+        api_key=f"env:{_KEY}",
+        api_base=url,
+        start=START,
+        rate_limit_per_s=per_s,
+        per_endpoint_rate_limit_per_s=per_s,
+    )
+
+
+def by_sdk(url: str, charges: int) -> float:
+    """Charges a second of the SDK's own paging."""
+    client = stripe.StripeClient("sk_test_bench", base_addresses={"api": url})
+    created = {"gte": START_S, "lt": START_S + charges}
+    started_s = time.perf_counter()
+    listed = client.v1.charges.list({"limit": 100, "created": created})
+    count = sum(1 for _ in listed.auto_paging_iter())
+    assert count == charges
+    return count / (time.perf_counter() - started_s)
+
+
+def as_bytes(url: str, charges: int) -> float:
+    """The floor: charges a second of fetching the same pages' bytes and looking into none of them."""
+    with httpx.Client(base_url=url) as client:
+        started_s = time.perf_counter()
+        for upper in range(charges, 0, -100):
+            created = {"created[gte]": START_S + upper - 100, "created[lt]": START_S + upper}
+            client.get("/v1/charges", params={"limit": 100, **created}).read()
+        return charges / (time.perf_counter() - started_s)
+
+
+def parsed(url: str, charges: int, *, per_s: float = 10_000, windows: int = 8) -> float:
+    """Charges a second from HTTP to parsed pages, windows read in parallel."""
+    client = StripeClient("cards", settings(url, per_s=per_s))
+    edges = [START_S + charges * number // windows for number in range(windows + 1)]
+    started_s = time.perf_counter()
+
+    def read(window: tuple[int, int]) -> Iterator[int]:
+        pages = client.pages("charges", created_from_s=window[0], created_to_s=window[1])
+        return (len(page.objects) for page in pages)
+
+    count = sum(objects or 0 for _, objects in as_they_come(pairwise(edges), read, workers=windows))
+    assert count == charges
+    client.close()
+    return count / (time.perf_counter() - started_s)
+
+
+def stored(url: str, charges: int) -> float:
+    """Charges a second from HTTP to rows in the store's tables."""
+    source = StripeSource("cards", settings(url))
+    with TemporaryDirectory() as folder, closing(open_store(f"sqlite:///{Path(folder)}/store.db")) as store:
+        started_s = time.perf_counter()
+        for batch in source.pull("charges", None, START + timedelta(seconds=charges), store):
+            store.commit("cards", batch)
+        rate = charges / (time.perf_counter() - started_s)
+        kept = store.rows("select count(*) as n from v_charges")[0]["n"]
+        assert kept == charges, f"{kept} of {charges} charges are in the store"
+        source.close()
+    return rate
+
+
+def compare(charges: int) -> bool:
+    """Print the rates and their ratios; whether the targets are met."""
+    with server(charges) as url:
+        sdk = by_sdk(url, _SDK_CHARGES)
+        bytes_alone = as_bytes(url, charges)
+        pages, rows = parsed(url, charges), stored(url, charges)
+        sdk = (sdk + by_sdk(url, _SDK_CHARGES)) / 2
+    print(f"SDK, auto paging          {sdk:10,.0f} charges/s")
+    print(f"bytes alone (the floor)   {bytes_alone:10,.0f} charges/s   {bytes_alone / sdk:5.1f} x the SDK")
+    print(f"HTTP to parsed pages      {pages:10,.0f} charges/s   {pages / sdk:5.1f} x the SDK (target 15)")
+    print(f"HTTP to rows in the store {rows:10,.0f} charges/s   {rows / sdk:5.1f} x the SDK (target 8)")
+    return pages >= PARSED_TARGET * sdk and rows >= STORED_TARGET * sdk
+
+
+def held_back(charges: int, per_s: float = 25) -> None:
+    """Print how near the rate limit pages come when each takes 80 ms."""
+    with server(charges, delay_ms=80) as url:
+        rate = parsed(url, charges, per_s=per_s) / 100
+    print(f"80 ms a page, limit {per_s:.0f}/s   {rate:6.1f} pages/s = {rate / per_s:.0%} of the limit")
+
+
+def memory(charges: int) -> int:
+    """Pull so many charges in this process and print the most memory that it held, in MB."""
+    with server(charges) as url:
+        rate = stored(url, charges)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{charges:,} charges into the store: {rate:,.0f}/s, at most {peak_mb:.0f} MB (target 300)")
+    return 0 if peak_mb <= 300 else 1
+
+
+def main() -> int:
+    """Run all parts; 1 where a target is missed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--charges", type=int, default=40_000)
+    parser.add_argument(
+        "--memory", type=int, default=1_000_000, help="charges of the memory part, 0 for none"
+    )
+    parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_only:
+        return memory(options.memory)
+    good = compare(options.charges)
+    held_back(min(options.charges, 20_000))
+    if options.memory:
+        # A process of its own: the other parts' memory is not this one's.
+        again = [sys.executable, "-m", "benchmarks.stripe_pull", "--memory-only"]
+        good &= subprocess.run([*again, "--memory", str(options.memory)], check=False).returncode == 0
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
