@@ -35,7 +35,7 @@ format: $(READY) ## put the code into shape
 bench: $(READY) ## what is claimed about speed, measured here
 	$(BIN)/python -m benchmarks
 
-soak: $(READY) ## what takes long: many demo seeds, the daemon over many ticks
+soak: $(READY) ## what takes long: many demo seeds, the daemon over many ticks, webhooks
 	$(BIN)/python -m benchmarks.soak
 
 lock: $(READY) ## renew the lock file

@@ -89,11 +89,13 @@ def parsed(url: str, charges: int, *, per_s: float = 10_000, windows: int = 8) -
     edges = [START_S + charges * number // windows for number in range(windows + 1)]
     started_s = time.perf_counter()
 
+    cut = pairwise(edges)
+
     def read(window: tuple[int, int]) -> Iterator[int]:
         pages = client.pages("charges", created_from_s=window[0], created_to_s=window[1])
         return (len(page.objects) for page in pages)
 
-    count = sum(objects or 0 for _, objects in as_they_come(pairwise(edges), read, workers=windows))
+    count = sum(objects or 0 for _, objects in as_they_come(lambda: next(cut, None), read, workers=windows))
     assert count == charges
     client.close()
     return count / (time.perf_counter() - started_s)

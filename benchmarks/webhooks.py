@@ -22,12 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import httpx
 import orjson
 
 from benchmarks.store import movements
 from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.connectors.stripe.webhooks import webhook_app
+from payhealth.daemon.service import SWITCH_S
 from payhealth.domain.records import Movement, SourceEvent
 from payhealth.ports import Batch
 from payhealth.sandbox.serve import LoopbackServer
@@ -35,8 +35,11 @@ from payhealth.sandbox.stripe.webhooks import signature
 from payhealth.secrets import Secret
 from payhealth.store import SqlStore, open_store
 
-SECRET = "whsec_benchmark0123456789"
-CONNECTIONS = 64
+SECRET = "whsec_benchmark0123456789"  # noqa: S105 - of nobody
+CONNECTIONS = 256
+PATIENCE_MS = 5_000
+"""A pace is held where everything is answered and nothing waits longer than this."""
+
 BULK_ROWS = 20_000
 
 
@@ -57,29 +60,41 @@ def event(number: int) -> bytes:
     )
 
 
-async def send(url: str, seconds: float, per_s: float) -> tuple[list[float], Counter[str], float]:
+async def send(port: int, seconds: float, per_s: float) -> tuple[list[float], Counter[str], float]:
     """Deliver at a pace: milliseconds of each delivery, answers by status, and seconds in all."""
     took_ms: list[float] = []
     answers: Counter[str] = Counter()
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    async with httpx.AsyncClient(timeout=15, limits=limits) as client, asyncio.TaskGroup() as tasks:
-        start_s = time.perf_counter()
+    start_s = time.perf_counter()
 
-        async def deliver(number: int) -> None:
+    async def deliver(first: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(first, round(seconds * per_s), CONNECTIONS):
             due_s = start_s + number / per_s
             await asyncio.sleep(due_s - time.perf_counter())
-            payload = event(number)
-            header = signature(payload, secret=SECRET, sent_at_s=int(time.time()))
-            try:
-                answer = await client.post(url, content=payload, headers={"Stripe-Signature": header})
-                answers[str(answer.status_code)] += 1
-            except httpx.HTTPError as error:
-                answers[type(error).__name__] += 1
+            writer.write(request(event(number)))
+            head = await reader.readuntil(b"\r\n\r\n")
+            [length] = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+            await reader.readexactly(int(length.partition(b":")[2]))
+            answers[head[9:12].decode()] += 1
             took_ms.append((time.perf_counter() - due_s) * 1000)
+        writer.close()
 
-        for number in range(round(seconds * per_s)):
-            tasks.create_task(deliver(number))
+    async with asyncio.TaskGroup() as tasks:
+        for first in range(CONNECTIONS):
+            tasks.create_task(deliver(first))
     return took_ms, answers, time.perf_counter() - start_s
+
+
+def request(payload: bytes) -> bytes:
+    """One signed delivery as it goes over the wire; a client library would cost more than the receiver."""
+    header = signature(payload, secret=SECRET, sent_at_s=int(time.time()))
+    lines = (
+        "POST / HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Content-Length: {len(payload)}",
+        f"Stripe-Signature: {header}",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + payload
 
 
 @contextmanager
@@ -105,11 +120,12 @@ def busy(store: SqlStore) -> Iterator[Counter[str]]:
 
 def receive(folder: Path, seconds: float, per_s: float) -> int:
     """Take deliveries while a pull writes; returns 1 where one was lost, doubled, refused or late."""
+    sys.setswitchinterval(SWITCH_S)  # as the daemon does
     store = open_store(f"sqlite:///{folder}/store.db")
     app = webhook_app("cards", _settings(), store)
     command = [sys.executable, "-m", "benchmarks.webhooks", "--seconds", str(seconds)]
     with LoopbackServer(app, stop_timeout_s=30) as server, busy(store) as written:
-        sender = [*command, "--per-second", str(per_s), "--to", server.url]
+        sender = [*command, "--per-second", str(per_s), "--to", str(server.port)]
         sent = json.loads(subprocess.run(sender, capture_output=True, text=True, check=True).stdout)
     app.close()
     stored, versions = (Counter(table["event_id"].to_pylist()) for table in _tables(store))
@@ -127,7 +143,7 @@ def receive(folder: Path, seconds: float, per_s: float) -> int:
         f"webhooks: {len(stored)} events stored, each exactly once: {once}; other answers: {others or 'none'}"
     )
     print(f"webhooks: {written['rows'] / sent['seconds']:.0f} other rows a second were written meanwhile")
-    held = accepted_per_s >= per_s * 0.95 and not others and once
+    held = not others and once and sent["max_ms"] < PATIENCE_MS
     print(f"webhooks: {per_s:.0f} a second are {'held' if held else 'NOT HELD'}", flush=True)
     return 0 if held else 1
 
@@ -152,9 +168,9 @@ def soak(seconds: float, per_s: float) -> int:
         return receive(Path(name), seconds, per_s)
 
 
-def _report(url: str, seconds: float, per_s: float) -> None:
+def _report(port: int, seconds: float, per_s: float) -> None:
     """What the sending process tells."""
-    took_ms, answers, all_s = asyncio.run(send(url, seconds, per_s))
+    took_ms, answers, all_s = asyncio.run(send(port, seconds, per_s))
     ordered = sorted(took_ms)
     found = {f"p{share}_ms": ordered[len(ordered) * share // 100] for share in (50, 99)}
     print(json.dumps({**found, "max_ms": ordered[-1], "seconds": all_s, "answers": answers}))
@@ -165,7 +181,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--per-second", type=float, default=200)
-    parser.add_argument("--to", help=argparse.SUPPRESS)
+    parser.add_argument("--to", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.to:
         _report(chosen.to, chosen.seconds, chosen.per_second)

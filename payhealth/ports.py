@@ -175,8 +175,8 @@ class StoreReader(Protocol):
     def records(self, record_type: type[Record], *, as_of: datetime | None = None) -> pa.Table:
         """All current records of a class, or those known as of a moment, with ``recorded_at`` beside.
 
-        Columns are the record's fields (amounts decimal128(38, 18), moments timestamp[us, UTC]), then
-        ``recorded_at`` and ``first_recorded_at`` (of the record's first version).
+        Columns are the record's fields without archived ones (amounts decimal128(38, 18), moments
+        timestamp[us, UTC]), then ``recorded_at`` and ``first_recorded_at`` (of the record's first version).
         """
 
     def lookup(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,10 @@ DEFAULT_EVERY_S: Mapping[str, float] = {"pull": 60, "reconcile": 60, "check": 60
 _DAY_NUMBER = re.compile(r"(?<![/\d])\d")
 """A day of the week as a number; the step of ``*/2`` is none."""
 
+SWITCH_S = 0.0002
+"""How long a thread that computes may keep others waiting; Python's own 5 ms, many times in each request,
+would hold webhooks up while a pull works."""
+
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _STOP_WITHIN_S = 10
 
@@ -45,6 +50,7 @@ def serve(app: Application) -> int:
     """
     app.validate()
     address(app.settings.daemon.bind, file=app.file.name)
+    sys.setswitchinterval(SWITCH_S)
     log = logger(secret.reveal() for secret in app.secrets())
     capture(log)
     stopping, metrics = threading.Event(), Metrics()

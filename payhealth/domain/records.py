@@ -6,11 +6,15 @@ fact; the store keeps every version. ``recorded_at`` is not here: it is the stor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
+
+
+ARCHIVED = "archived"
+"""Metadata of a field that belongs to a fact's history alone: seldom read, and larger than the rest."""
 
 
 class Rail(StrEnum):
@@ -109,7 +113,7 @@ class Record:
 class VendorRecord(Record):
     """A vendor's object in our words, with what of the object itself may be kept."""
 
-    raw: str | None = None
+    raw: str | None = field(default=None, metadata={ARCHIVED: True})
     """JSON: the fields that the allow-list lets through, and ``api_version``, the version they came in."""
 
 

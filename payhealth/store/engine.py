@@ -18,6 +18,7 @@ from payhealth.store import functions
 BUSY_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
 CACHE_KIB = 64_000
+PAGE_BYTES = 16_384
 CHECKPOINT_PAGES = 4_000
 WRITE = "payhealth_write"
 _BUSY = ("database is locked", "database table is locked", "lock timeout", "deadlock detected")
@@ -69,6 +70,8 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     """Write-ahead log, so that readers never wait; the driver's own transactions are switched off."""
     connection.isolation_level = None
     for pragma in (
+        # Wide rows and keys in no order want large pages; a file takes the size before it has a journal.
+        f"page_size = {PAGE_BYTES}",
         f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
         "journal_mode = WAL",
         "synchronous = NORMAL",

@@ -22,11 +22,11 @@ from payhealth.store.tables import table
 
 
 def records(connection: Connection, spec: Spec, as_of: datetime | None) -> pa.Table:
-    """All facts of a spec, current or as of a moment.
+    """All facts of a spec, current or as of a moment, without what is kept in the history alone.
 
     As of T a fact is its newest version recorded by T, and is left out where that version happens after T.
     """
-    columns = (*spec.columns, spec.column("recorded_at"), spec.column("first_recorded_at"))
+    columns = (*spec.shown, spec.column("recorded_at"), spec.column("first_recorded_at"))
     names = quoted([column.name for column in columns])
     bulk = bulk_for(connection.dialect.name)
     if as_of is None:
@@ -58,7 +58,7 @@ def lookup(
 ) -> pa.Table:
     """The current facts of a connector whose column holds one of the values."""
     wanted = spec.column(column).name
-    columns = (*spec.columns, *(spec.column(name) for name in _BESIDE))
+    columns = (*spec.shown, *(spec.column(name) for name in _BESIDE))
     names = quoted([each.name for each in columns])
     listed = _LISTED[connection.dialect.name]
     sql = f'SELECT {names} FROM "{spec.current}" WHERE connector = :connector AND "{wanted}" IN ({listed})'

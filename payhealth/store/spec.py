@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 
-from payhealth.domain.records import RECORD_TYPES, Record
+from payhealth.domain.records import ARCHIVED, RECORD_TYPES, Record
 
 
 class Kind(Enum):
@@ -37,12 +37,17 @@ class Missing(Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
-    """One column; a value equal to ``default`` stays out of the content hash."""
+    """One column; a value equal to ``default`` stays out of the content hash.
+
+    Args:
+        archived: whether it stands in the history alone, and not in the projection.
+    """
 
     name: str
     kind: Kind
     nullable: bool
     default: object = Missing.MISSING
+    archived: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,8 +86,18 @@ class Spec:
 
     @property
     def stored(self) -> tuple[Column, ...]:
-        """Every column of both tables, in table order."""
+        """Every column of the history, in table order."""
         return self.fields + BOOKKEEPING
+
+    @property
+    def projected(self) -> tuple[Column, ...]:
+        """Every column of the projection, in table order."""
+        return tuple(column for column in self.stored if not column.archived)
+
+    @property
+    def shown(self) -> tuple[Column, ...]:
+        """The content that the projection holds."""
+        return tuple(column for column in self.columns if not column.archived)
 
     def column(self, name: str) -> Column:
         """The column of that name."""
@@ -141,7 +156,7 @@ def _column(field: dataclasses.Field[typing.Any], hint: object) -> Column:
     parts = [part for part in typing.get_args(hint) if part is not types.NoneType] if nullable else [hint]
     kind = _KINDS[typing.cast("type", parts[0])]
     default = Missing.MISSING if field.default is dataclasses.MISSING else field.default
-    return Column(field.name, kind, nullable, default)
+    return Column(field.name, kind, nullable, default, archived=bool(field.metadata.get(ARCHIVED)))
 
 
 def _record_spec(record_type: type[Record]) -> Spec:

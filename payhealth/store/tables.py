@@ -40,12 +40,12 @@ def _sql_column(column: Column, *, primary: bool) -> SqlColumn[Any]:
     )
 
 
-def _model(spec: Spec, suffix: str, primary: tuple[str, ...]) -> type[SQLModel]:
+def _model(spec: Spec, suffix: str, primary: tuple[str, ...], columns: tuple[Column, ...]) -> type[SQLModel]:
     """One table as an SQLModel class; the record dataclass stays the only place where fields are listed."""
     name = f"{spec.name}_{suffix}"
     fields: dict[str, Any] = {
         column.name: (Any, Field(sa_column=_sql_column(column, primary=column.name in primary)))
-        for column in spec.stored
+        for column in columns
     }
     return create_model(
         name,
@@ -57,8 +57,8 @@ def _model(spec: Spec, suffix: str, primary: tuple[str, ...]) -> type[SQLModel]:
 
 
 def _models(spec: Spec) -> tuple[type[SQLModel], type[SQLModel]]:
-    version = _model(spec, "version", ("change_seq",))
-    current = _model(spec, "current", spec.key)
+    version = _model(spec, "version", ("change_seq",), spec.stored)
+    current = _model(spec, "current", spec.key, spec.projected)
     currents = metadata.tables[spec.current]
     for group in spec.indexes:
         Index(None, *(currents.c[name] for name in group))

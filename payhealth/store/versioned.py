@@ -239,7 +239,7 @@ def _first_recorded(opened: Transaction, values: list[Any]) -> pa.Array:
 
 def project(connection: Connection, spec: Spec, first: int) -> None:
     """Bring the projection up to date with the versions from a change number on."""
-    names = [column.name for column in spec.stored]
+    names = [column.name for column in spec.projected]
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in spec.key)
     connection.execute(
         text(
@@ -252,7 +252,7 @@ def project(connection: Connection, spec: Spec, first: int) -> None:
 
 def projection_differences(connection: Connection, spec: Spec) -> list[dict[str, Any]]:
     """Where the projection is not what the history says: keys, and which side the row stands on."""
-    names = quoted([column.name for column in spec.stored])
+    names = quoted([column.name for column in spec.projected])
     latest = (
         f'SELECT {names} FROM "{spec.version}" WHERE change_seq IN '
         f'(SELECT max(change_seq) FROM "{spec.version}" GROUP BY {quoted(spec.key)})'

@@ -247,7 +247,7 @@ def _table(kind: type[Record], rows: Sequence[Mapping[str, Any]], *beside: str) 
     from payhealth.store.spec import RECORD_SPECS
 
     spec = RECORD_SPECS[kind]
-    columns = (*spec.columns, *(spec.column(name) for name in beside))
+    columns = (*spec.shown, *(spec.column(name) for name in beside))
     return pa.Table.from_pylist(rows, schema=schema(columns))
 
 

@@ -148,8 +148,6 @@ def _of_charge(facts: Facts, charge: Raw) -> Iterator[Expected]:
     """The text: "a charge by ``amount_captured`` once succeeded"."""
     if charge["status"] != "succeeded" or not charge["captured"] or charge["amount_captured"] == 0:
         return
-    intent = facts.lists["payment_intents"].get(id_of(charge["payment_intent"]) or "")
-    later = intent is not None and intent["capture_method"] == "manual"
     yield Expected(
         kind="charge",
         movement_id=charge["id"],
@@ -157,7 +155,7 @@ def _of_charge(facts: Facts, charge: Raw) -> Iterator[Expected]:
         amount=major(charge["amount_captured"], charge["currency"]),
         asset=charge["currency"].upper(),
         account=owner(facts, charge),
-        seconds=frozenset({charge["created"], *(_booked_s(facts, charge) if later else ())}),
+        seconds=frozenset({charge["created"], *_booked_s(facts, charge)}),
     )
 
 

@@ -172,6 +172,20 @@ def test_stripe_account_leads_to_a_connected_account(account: StripeAccount) -> 
             sdk(server, other.api_key).v1.charges.list()
 
 
+def test_connected_accounts_are_of_the_keys_mode() -> None:
+    """A test key does not reach a connected account's live objects, nor a live key its test ones."""
+    test, live = new_account(seed=5), new_account(LIVE, seed=6)
+    shops = [new_account(key, seed=9) for key in ("sk_test_of_the_shop", "sk_live_of_the_shop")]
+    app = build_app(test, other_mode=live, connected=shops, rate_limit_per_s=None)
+    with LoopbackServer(app) as server:
+        for key, shop in zip((FULL, LIVE), shops, strict=True):
+            (charge,) = sdk(server, key, shop.account_id).v1.charges.list().data
+            assert charge.livemode == shop.livemode
+    only_live = build_app(test, connected=shops[1:], rate_limit_per_s=None)
+    with LoopbackServer(only_live) as server, pytest.raises(stripe.PermissionError):
+        sdk(server, FULL, shops[1].account_id).v1.charges.list()
+
+
 def test_what_cannot_be_is_refused() -> None:
     """Unknown permissions, keys of the other mode and accounts that clash are refused at once."""
     with pytest.raises(ValueError, match="unknown permissions"):

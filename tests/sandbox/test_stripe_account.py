@@ -243,6 +243,25 @@ def test_inquiry_moves_no_money() -> None:
     assert (taken["status"], len(taken["balance_transactions"])) == ("needs_response", 1)
 
 
+def test_evidence_is_submitted_once() -> None:
+    """Evidence brings a dispute or an inquiry under review, once, with an event and no money."""
+    account = new_account()
+    for inquiry, status in ((False, "under_review"), (True, "warning_under_review")):
+        dispute = account.open_dispute(pay(account, START)["id"], at=START, inquiry=inquiry)
+        before = account.balance()
+        answered = account.submit_evidence(dispute["id"], at=START)
+        assert (answered["status"], answered["evidence_details"]["submission_count"]) == (status, 1)
+        assert answered["evidence_details"]["due_by"] == dispute["evidence_details"]["due_by"]
+        assert account.balance() == before
+        event = account.events_since()[-1]
+        assert (event["type"], event["data"]["object"]) == ("charge.dispute.updated", answered)
+        with pytest.raises(StripeRefusedError):
+            account.submit_evidence(dispute["id"], at=START)
+        if inquiry:
+            account.escalate_dispute(dispute["id"], at=START)
+        assert account.close_dispute(dispute["id"], at=START, status="won")["status"] == "won"
+
+
 def test_declines_are_told_three_times() -> None:
     """A decline shows on the charge, in its outcome, and in the intent's last error; then a retry works."""
     account = new_account()

@@ -92,9 +92,16 @@ def _empty(*_: object) -> httpx.Response:
 
 
 def _again(request: httpx.Request, wire: httpx.BaseTransport, _: Patience) -> httpx.Response:
-    """The page before this one once more, as when new objects pushed everything along."""
-    url = request.url.copy_remove_param("starting_after")
-    return wire.handle_request(httpx.Request(request.method, url, headers=request.headers))
+    """The list's first page stands before the page asked for, as when everything was pushed along."""
+    answer = wire.handle_request(request)
+    value = orjson.loads(answer.read())
+    if "starting_after" in request.url.params and value.get("data"):
+        url = request.url.copy_remove_param("starting_after")
+        first = orjson.loads(_whole(httpx.Request(request.method, url, headers=request.headers), wire))
+        value["data"] = [*first["data"], *value["data"]]
+    return httpx.Response(
+        answer.status_code, headers={"date": answer.headers["date"]}, content=orjson.dumps(value)
+    )
 
 
 def _doubled(request: httpx.Request, wire: httpx.BaseTransport, _: Patience) -> httpx.Response:
@@ -129,7 +136,7 @@ FAULTS: dict[str, Fault] = {
 }
 """One failed attempt each: the next one may succeed."""
 
-SHIFTS: dict[str, Fault] = {"page again": _again, "doubled": _doubled}
+SHIFTS: dict[str, Fault] = {"shifted": _again, "doubled": _doubled}
 """Answers that are true and not what was expected."""
 
 

@@ -127,6 +127,7 @@ class Life:
             amount_minor=5_000 + pick,
             currency="usd",
             customer=self._buyer(at),
+            expires_after_s=2_500_000,
             client_reference_id=f"acct-{pick % 3}" if pick % 2 == 0 else None,
         )
 

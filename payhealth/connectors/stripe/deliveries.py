@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ WAITING_MAX = 4_000
 
 GROUP_MAX = 500
 """Deliveries in one transaction, so that a pull is not kept waiting in its turn."""
+
+GATHER_S = 0.02
+"""How long the first of a group waits for others: a transaction costs the same for one as for many."""
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +133,11 @@ class Deliveries:
         self._worker.shutdown(wait=True)
 
     def _work(self) -> None:
-        while group := self._next():
+        while True:
+            time.sleep(GATHER_S)
+            group = self._next()
+            if not group:
+                return
             # One that nobody waits for any more was told to come again, and will.
             wanted = [each for each in group if each.done.set_running_or_notify_cancel()]
             if wanted:

@@ -16,6 +16,7 @@ from payhealth.connectors.stripe.fields import (
     bounded,
     currency,
     flag,
+    items,
     linked_id,
     moment,
     number,
@@ -76,7 +77,7 @@ def dispute(found: JsonObject, rules: Rules, payment: Payment | None) -> Made:
     return [
         (Dispute, row),
         *((Movement, _movement(dispute_id, flow, flow is first, values)) for flow in flows),
-        *links(payment_key, dispute_id, *(flow.transaction_id for flow in flows)),
+        *links(payment_key, dispute_id, *_lines(found)),
     ]
 
 
@@ -127,6 +128,11 @@ def _flows(found: JsonObject, amount: int, asset: str) -> list[Flow]:
             at_s = moment(booked, "created")
             flows.append(Flow(transaction_id=required_id(booked), amount=value, at_s=at_s))
     return sorted(flows, key=lambda flow: (flow.at_s, flow.amount > 0, flow.transaction_id))
+
+
+def _lines(found: JsonObject) -> list[str | None]:
+    """The ids of all of its balance transactions: one of a fee alone is the dispute's too."""
+    return [linked_id(booked, "id") for booked in items(found, "balance_transactions")]
 
 
 def _converted(value: int, amount: int, listed: Sequence[JsonObject]) -> int:

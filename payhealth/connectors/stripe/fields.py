@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Any
 
 from payhealth.connectors.stripe.currencies import decimals_of
@@ -122,11 +123,16 @@ def whole(found: JsonObject, name: str) -> int:
 
 def currency(found: JsonObject) -> tuple[str, int]:
     """The asset, and how many digits after the point its amounts carry."""
-    asset = required_text(found, "currency").upper()
-    decimals = decimals_of(asset)
+    asset, decimals = _money(required_text(found, "currency"))
     if decimals is None:
         raise UnfitError("the digits of its currency are not documented")
     return asset, decimals
+
+
+@lru_cache(maxsize=512)
+def _money(code: str) -> tuple[str, int | None]:
+    asset = code.upper()
+    return asset, decimals_of(asset)
 
 
 def signed(found: JsonObject, name: str) -> int:

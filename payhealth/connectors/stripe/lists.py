@@ -131,7 +131,7 @@ class ListPull:
         gathered = _Gathered()
         failure: SourceError | None = None
         try:
-            for bounds, page in as_they_come(cutter, self._pages, workers=workers):
+            for bounds, page in as_they_come(cutter.cut, self._pages, workers=workers):
                 window = windows.of(bounds)
                 if page is not None:
                     gathered.pages.append(window.taken(page))

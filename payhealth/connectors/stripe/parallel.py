@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -70,7 +70,7 @@ class _Threads(Generic[Job, Item]):
 
 
 def as_they_come(
-    jobs: Iterable[Job], read: Callable[[Job], Iterator[Item]], *, workers: int
+    next_job: Callable[[], Job | None], read: Callable[[Job], Iterator[Item]], *, workers: int
 ) -> Iterator[tuple[Job, Item | None]]:
     """The items of many jobs, of each in their order, and None at the end of each job.
 
@@ -79,16 +79,17 @@ def as_they_come(
     asked for.
 
     Args:
-        jobs: asked for one by one, as threads become free.
+        next_job: asked when a thread is free, and again after every item; None where there is none now. All
+            is over once there is none and none is under way.
         read: what is run in a thread; its items may not be None.
         workers: how many jobs are read at once.
     """
     threads: _Threads[Job, Item] = _Threads(read)
     failure: BaseException | None = None
-    running, coming = 0, iter(jobs)
+    running = 0
     try:
         while True:
-            while failure is None and running < workers and (job := next(coming, None)) is not None:
+            while failure is None and running < workers and (job := next_job()) is not None:
                 threads.begin(job)
                 running += 1
             if not running:

@@ -19,7 +19,7 @@ from payhealth.connectors.stripe.parallel import as_they_come
 from payhealth.connectors.stripe.payouts import Composition, ListedLines, Row, line_ids, needs_list, prove
 from payhealth.connectors.stripe.reading import Reading, seconds
 from payhealth.connectors.stripe.windows import Cursor
-from payhealth.domain.coverage import CoverageUnit, CoverageWindow
+from payhealth.domain.coverage import CoverageWindow
 from payhealth.domain.errors import SourceDataError, SourceError
 from payhealth.domain.records import BalanceTransaction, Payout, PayoutProof, ProofState
 from payhealth.ports import Batch, StoreReader
@@ -181,7 +181,8 @@ class _Work:
         """Read lists: (the payout once its list is read to the end, lines, requests)."""
         sums: dict[str, ListedLines | None] = {}
         workers = self.reading.settings.parallel_windows
-        for payout, page in as_they_come(self._jobs(), self._pages, workers=workers):
+        jobs = self._jobs()
+        for payout, page in as_they_come(lambda: next(jobs, None), self._pages, workers=workers):
             payout_id = payout["payout_id"]
             if page is None:
                 self._keep(payout_id, sums.pop(payout_id, ListedLines(payout)))
@@ -216,20 +217,12 @@ def _added(lines: ListedLines | None, page: Page) -> ListedLines | None:
 
 def _covered(reading: Reading, reader: StoreReader, now: datetime) -> tuple[CoverageWindow, ...]:
     """Every payout that was listed so far has its proof, if only one that waits."""
-    cursors = [reader.cursor(reading.name, stream) for stream in _LISTED]
-    until = [Cursor.parse(text).until_s if text else reading.start_s for text in cursors]
-    if min(until) <= reading.start_s:
+    texts = [reader.cursor(reading.name, stream) for stream in _LISTED]
+    read = [Cursor.parse(text) for text in texts if text]
+    if len(read) < len(_LISTED):
         return ()
-    window = CoverageWindow(
-        connector=reading.name,
-        stream=STREAM,
-        unit=CoverageUnit.TIME_US,
-        lower=reading.start_s * 1_000_000,
-        upper=min(until) * 1_000_000,
-        provider=reading.client.provider,
-        objects=0,
-        read_at=now,
-        unproved=False,
-        account=reading.account_id,
-    )
-    return (window,)
+    lower_s = max(reading.start_s, *(each.since_s for each in read))
+    upper_s = min(each.until_s for each in read)
+    if upper_s <= lower_s:
+        return ()
+    return (reading.covered(STREAM, lower_s, upper_s, now, unproved=False),)

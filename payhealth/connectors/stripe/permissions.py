@@ -23,7 +23,7 @@ OPTIONAL = frozenset({"setup_intents", "radar/early_fraud_warnings", "checkout/s
 OBJECTS: Mapping[str, str] = {"balance": "balance"}
 """Streams that read one object, and where under ``/v1`` it stands."""
 
-WITHOUT_LIST = frozenset({"bookings"})
+WITHOUT_LIST = frozenset({"bookings", "payout_proofs"})
 """Streams that read only what others read too."""
 
 _WHOLE_KEY = re.compile(r"sk_(?:live|test)_")

@@ -34,7 +34,8 @@ def ip_mark(metadata: JsonObject, keys: Sequence[str], hash_key: bytes | None) -
     if hash_key is None:
         return None
     for key in keys:
-        address = _ip(metadata.get(key))
+        value = metadata.get(key)
+        address = _ip(value) if value else None
         if address:
             return keyed_hash(address, hash_key)
     return None

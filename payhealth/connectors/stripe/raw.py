@@ -159,18 +159,37 @@ def _tree(paths: Iterable[list[str]]) -> Shape:
 
 def _kept(found: JsonObject, shape: Shape) -> dict[str, Any]:
     get = found.get
-    kept: dict[str, Any] = {name: value for name in shape.values if (value := get(name)) is not None}
-    for name in [name for name, value in kept.items() if type(value) not in _PLAIN]:
-        # Of an object that was put in whole its id, of a list nothing.
-        linked = kept[name].get("id") if type(kept[name]) is dict else None
-        kept[name] = linked if is_id(linked) else None
+    kept: dict[str, Any] = {}
+    for name in shape.values:
+        value = get(name)
+        if value is not None:
+            kept[name] = value if type(value) in _PLAIN else _id_in(value)
     for name, inside in shape.inside:
         value = get(name)
         if value:
-            below = _below(value, inside)
+            below = _kept(value, inside) if _is_one(value) else _listed(value, inside)
             if below:
                 kept[name] = below
     return kept
+
+
+def _id_in(value: Any) -> str | None:
+    """The id of an object that was put in whole; nothing of a list."""
+    linked = value.get("id") if type(value) is dict else None
+    return linked if is_id(linked) else None
+
+
+def _is_one(value: Any) -> bool:
+    """Whether it is a single object, and not a list, Stripe's list objects included."""
+    return type(value) is dict and type(value.get("data")) is not list
+
+
+def _listed(value: Any, inside: Shape) -> list[dict[str, Any]] | None:
+    """What is allowed of each object of a list."""
+    listed = value["data"] if type(value) is dict else value
+    if type(listed) is not list:
+        return None
+    return [_kept(each, inside) for each in listed[:_ITEMS_MAX] if type(each) is dict]
 
 
 def _cut(value: Any) -> Any:

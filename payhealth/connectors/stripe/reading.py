@@ -103,8 +103,9 @@ class Reading:
         """
         ids = sorted(object_ids)
         for start in range(0, len(ids), FETCHED_AT_ONCE):
+            part = iter(ids[start : start + FETCHED_AT_ONCE])
             coming = as_they_come(
-                ids[start : start + FETCHED_AT_ONCE],
+                lambda part=part: next(part, None),  # type: ignore[misc]
                 lambda each: iter((self.client.fetch(stream.resource, each, expand=stream.expand),)),
                 workers=self.settings.parallel_windows,
             )

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 
-from payhealth.connectors.stripe import balance, bookings, events, permissions
+from payhealth.connectors.stripe import balance, bookings, events, payout_proofs, permissions
 from payhealth.connectors.stripe.client import StripeClient
+from payhealth.connectors.stripe.errors import NotPermittedError
 from payhealth.connectors.stripe.lists import ListPull
 from payhealth.connectors.stripe.reading import Reading
 from payhealth.connectors.stripe.settings import API_VERSION, StripeSettings
@@ -32,7 +33,11 @@ _MODE = re.compile(r"(?:sk|rk)_(live|test)_")
 
 Pull = Callable[[Reading, str | None, datetime, StoreReader], Iterator[Batch]]
 
-_PROOFS: dict[str, Pull] = {balance.STREAM: balance.pull, bookings.STREAM: bookings.pull}
+_PROOFS: dict[str, Pull] = {
+    balance.STREAM: balance.pull,
+    bookings.STREAM: bookings.pull,
+    payout_proofs.STREAM: payout_proofs.pull,
+}
 
 
 class StripeSource:
@@ -113,9 +118,7 @@ class StripeSource:
         """The account's id, empty where the key may not see it."""
         try:
             found = self._reading.client.single("account", missing_ok=True).body
-        except SourceRefusedError as refused:
-            if "(401)" in refused.message:
-                raise
+        except NotPermittedError:
             return ""
         account_id = found.get("id") if isinstance(found, dict) else None
         return account_id if isinstance(account_id, str) else ""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import orjson
@@ -39,26 +38,34 @@ def next_span_s(span_s: int, objects: int) -> int:
 
 @dataclass(slots=True)
 class Cutter:
-    """Cuts ``[lower_s, upper_s)`` into windows one by one, longer or shorter as they turn out to be full."""
+    """Cuts ``[lower_s, upper_s)`` into windows, longer or shorter as those before turn out to be full.
+
+    While windows turn out to hold next to nothing they are cut one after the other, each much longer than
+    the last: reading several short empty ones at once would only cost requests.
+    """
 
     lower_s: int
     upper_s: int
     span_s: int = FIRST_S
-    _position_s: int = field(init=False)
+    _feeling: bool = True
+    _under_way: int = 0
 
-    def __post_init__(self) -> None:
-        self._position_s = self.lower_s
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        while self._position_s < self.upper_s:
-            lower_s = self._position_s
-            self._position_s = min(lower_s + self.span_s, self.upper_s)
-            yield lower_s, self._position_s
+    def cut(self) -> tuple[int, int] | None:
+        """The next window; None at the end, or where the one under way must be known first."""
+        if self.lower_s >= self.upper_s or (self._feeling and self._under_way):
+            return None
+        lower_s = self.lower_s
+        self.lower_s = min(lower_s + self.span_s, self.upper_s)
+        self._under_way += 1
+        return lower_s, self.lower_s
 
     def held(self, window_s: int, objects: int) -> None:
         """Learn how many objects a window of that length held."""
+        self._under_way -= 1
         # Windows cut before this one was read still come with the old length: each is judged by its own.
-        self.span_s = next_span_s(window_s, objects) if window_s >= self.span_s else self.span_s
+        if window_s >= self.span_s:
+            self.span_s = next_span_s(window_s, objects)
+        self._feeling = self._feeling and objects <= _FEW_OBJECTS and self.span_s < LONGEST_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,17 +135,24 @@ def dispute(
         "livemode": charge["livemode"],
         "metadata": {},
         "payment_intent": charge["payment_intent"],
-        "payment_method_details": {
-            "card": {
-                "brand": charge["payment_method_details"]["card"]["brand"],
-                "case_type": "inquiry" if inquiry else "chargeback",
-                "network": charge["payment_method_details"]["card"]["network"],
-                "network_reason_code": network_reason,
-            },
-            "type": "card",
-        },
+        "payment_method_details": _disputed_card(charge, network_reason, inquiry=inquiry),
         "reason": reason,
         "status": "warning_needs_response" if inquiry else "needs_response",
+    }
+
+
+def _disputed_card(charge: StripeObject, network_reason: str, *, inquiry: bool) -> StripeObject | None:
+    card = charge["payment_method_details"].get("card")
+    if card is None:
+        return None
+    return {
+        "card": {
+            "brand": card["brand"],
+            "case_type": "inquiry" if inquiry else "chargeback",
+            "network": card["network"],
+            "network_reason_code": network_reason,
+        },
+        "type": "card",
     }
 
 

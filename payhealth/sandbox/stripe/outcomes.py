@@ -179,6 +179,24 @@ def card_details(card: Card, *, amount_minor: int, declined: bool, chance: int) 
     }
 
 
+def bank_details(*, chance: int) -> StripeObject:
+    """A charge's ``payment_method_details`` for a debit of a bank account."""
+    return {
+        "type": "us_bank_account",
+        "us_bank_account": {
+            "account_holder_type": "individual",
+            "account_type": "checking",
+            "bank_name": "STRIPE TEST BANK",
+            "expected_debit_date": None,
+            "fingerprint": f"{chance:x}"[:16],
+            "last4": f"{chance % 10_000:04d}",
+            "mandate": None,
+            "payment_reference": None,
+            "routing_number": "110000000",
+        },
+    }
+
+
 def payment_method(card: Card, *, method_id: str, created_s: int, customer: str | None) -> StripeObject:
     """The payment method object inside an intent's last error."""
     return {

@@ -73,7 +73,7 @@ class Payments(Books):
         with self._moment(at) as now_s:
             current = self._read(self.payment_intents, intent, "payment_intent")
             if current["status"] not in {"requires_payment_method", "requires_capture"}:
-                raise _unexpected_state(current, "cancel")
+                raise unexpected_state(current, "cancel")
             if current["status"] == "requires_capture":
                 freed = {"amount_refunded": current["amount"], "refunded": True}
                 self._change(self.charges, current["latest_charge"], freed, "charge.refunded")
@@ -103,7 +103,7 @@ class Payments(Books):
         with self._moment(at):
             current = self._read(self.payment_intents, intent, "payment_intent")
             if current["status"] != "requires_payment_method":
-                raise _unexpected_state(current, "confirm")
+                raise unexpected_state(current, "confirm")
             charge = self._new_charge(current, card, decline)
             if decline is not None:
                 return self._decline(charge, current, card, decline)
@@ -236,9 +236,12 @@ class Payments(Books):
         fields = {"balance_transaction": transaction["id"]}
         return self._change(self.charges, charge, fields, event_type)
 
-    def _charge_transaction(self, charge: StripeObject, since_s: int) -> StripeObject:
+    def _charge_transaction(
+        self, charge: StripeObject, since_s: int, *, kind: str = "charge"
+    ) -> StripeObject:
         return self._post(
-            kind="charge",
+            kind=kind,
+            reporting_category="charge",
             source=charge["id"],
             amount_minor=charge["amount_captured"],
             currency=charge["currency"],
@@ -248,8 +251,9 @@ class Payments(Books):
         )
 
 
-def _unexpected_state(intent: StripeObject, verb: str) -> StripeRefusedError:
+def unexpected_state(intent: StripeObject, verb: str) -> StripeRefusedError:
+    """An intent that is too far, or not far enough, to ``verb`` it."""
     return StripeRefusedError(
         f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}.",
-        code="payment_intent_unexpected_state",
+        code="payment_intentunexpected_state",
     )

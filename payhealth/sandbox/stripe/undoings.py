@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from payhealth.sandbox.stripe import money_objects
+from payhealth.sandbox.stripe.debits import Debits
 from payhealth.sandbox.stripe.errors import StripeRefusedError
-from payhealth.sandbox.stripe.payments import Payments
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,7 +17,7 @@ _OPEN_DISPUTES: Final = frozenset({"needs_response", "under_review", "lost"})
 _SHOWN_REFUNDS: Final = 10
 
 
-class Undoings(Payments):
+class Undoings(Debits):
     """What happens to money after it was collected."""
 
     _dispute_fee_minor: int
@@ -88,7 +88,8 @@ class Undoings(Payments):
         """The cardholder's bank contests a charge, whole or in part; an inquiry moves no money yet."""
         with self._moment(at) as now_s:
             paid = self._read(self.charges, charge, "charge")
-            left_minor = paid["amount_captured"] - self._disputed_minor(charge)
+            collected_minor = paid["amount_captured"] if paid["status"] == "succeeded" else 0
+            left_minor = collected_minor - self._disputed_minor(charge)
             amount_minor = left_minor if amount_minor is None else amount_minor
             if not 0 < amount_minor <= left_minor:
                 raise StripeRefusedError(f"Charge {charge} has {left_minor} left that can be disputed.")
@@ -109,6 +110,17 @@ class Undoings(Payments):
                 self._tell("charge.dispute.funds_withdrawn", self.disputes, dispute["id"], previous=None)
             self._review_warnings(charge)
             return dispute
+
+    def submit_evidence(self, dispute: str, *, at: datetime) -> StripeObject:
+        """Answer an open dispute or inquiry; Stripe passes the evidence on once."""
+        with self._moment(at):
+            current = self._read(self.disputes, dispute, "dispute")
+            if not current["status"].endswith("needs_response"):
+                raise StripeRefusedError(f"Dispute {dispute} is {current['status']}: nothing to answer.")
+            details = {**current["evidence_details"], "has_evidence": True, "submission_count": 1}
+            status = current["status"].replace("needs_response", "under_review")
+            fields = {"evidence_details": details, "status": status}
+            return self._change(self.disputes, dispute, fields, "charge.dispute.updated")
 
     def escalate_dispute(self, dispute: str, *, at: datetime) -> StripeObject:
         """An inquiry becomes a dispute: now the money is taken."""
@@ -150,7 +162,7 @@ class Undoings(Payments):
             return self._add(self.early_fraud_warnings, warning, "radar.early_fraud_warning.created")
 
     def _refundable_minor(self, charge: StripeObject) -> int:
-        if not charge["captured"]:
+        if not charge["captured"] or charge["status"] != "succeeded":
             raise StripeRefusedError(f"Charge {charge['id']} has not been captured.")
         if self._disputed_minor(charge["id"], _OPEN_DISPUTES):
             raise StripeRefusedError(

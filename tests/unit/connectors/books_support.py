@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -49,6 +50,22 @@ class Patience:
         return self.now_s
 
 
+class FileWire(Wire):
+    """Carries requests in the same thread; files come as streams, which need a loop of their own."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """One request, answered whole."""
+        if not request.url.path.endswith("/contents"):
+            return super().handle_request(request)
+        self.requests += 1
+        return asyncio.run(self._file(request))
+
+    async def _file(self, request: httpx.Request) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=self._app)) as client:
+            found = await client.get(request.url, headers=request.headers)
+        return httpx.Response(found.status_code, content=found.content)
+
+
 class Books:
     """A sandbox account and a reading of it.
 
@@ -63,16 +80,16 @@ class Books:
         self.account = StripeAccount(
             seed=7,
             api_key=KEY,
-            webhook_secret="whsec_books",  # noqa: S106 - the sandbox's
+            webhook_secret="whsec_books",
             start=START,
             currency=currency,
             exchange_rates=rates,
         )
-        self.wire = Wire(build_app(self.account, rate_limit_per_s=None))
+        self.wire = FileWire(build_app(self.account, rate_limit_per_s=None))
         self.patience = Patience()
         transport: httpx.BaseTransport = options.pop("transport", self.wire)
         settings = StripeSettings(
-            api_key=Secret(KEY),
+            api_key=Secret(KEY, "env:KEY"),
             api_base="https://api.stripe.test",
             start=START,
             rate_limit_per_s=10_000,
@@ -97,11 +114,10 @@ class Books:
         made = []
         for number in range(count):
             moment = at + timedelta(seconds=number)
-            intent = self.account.create_intent(
+            intent = self.account.create_payment_intent(
                 amount_minor=amount, currency=currency, customer=None, metadata={}, at=moment
             )
-            charge = self.account.attempt(intent["id"], card=Card(), decline=None, at=moment)
-            made.append(charge["id"])
+            made.append(self.account.attempt_payment(intent["id"], card=Card(), at=moment)["id"])
         return made
 
     def list(self, *streams: str, now: datetime) -> None:

@@ -92,7 +92,8 @@ class KeptInStore:
 
     def all(self, record_type: type[Record]) -> list[Any]:
         """Current records of a class, in the order of their keys."""
-        table = self.store.records(record_type).select([field.name for field in fields(record_type)])
+        beside = ["recorded_at", "first_recorded_at"]
+        table = self.store.records(record_type).drop_columns(beside)
         found = [record_type(**row) for row in table.to_pylist()]
         return sorted(found, key=lambda row: repr([getattr(row, name) for name in record_type.KEY]))
 

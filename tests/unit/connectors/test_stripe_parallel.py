@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from payhealth.connectors.stripe.parallel import WAITING_MAX, as_they_come
 
+Job = TypeVar("Job")
 
-@given(
+
+def given(jobs: Iterable[Job]) -> Callable[[], Job | None]:
+    """These jobs one by one, then none."""
+    coming = iter(jobs)
+    return lambda: next(coming, None)
+
+
+@drawn(
     st.lists(st.integers(min_value=0, max_value=2 * WAITING_MAX), max_size=12),
     st.integers(min_value=1, max_value=5),
 )
@@ -20,7 +29,7 @@ def test_everything_comes_once(lengths: list[int], workers: int) -> None:
     """Whatever the lengths and the number of threads: each job's items in their order, then its end."""
     found: dict[int, list[int | None]] = {number: [] for number in range(len(lengths))}
     jobs = enumerate(lengths)
-    for (number, _), item in as_they_come(jobs, lambda job: iter(range(job[1])), workers=workers):
+    for (number, _), item in as_they_come(given(jobs), lambda job: iter(range(job[1])), workers=workers):
         found[number].append(item)
     assert found == {number: [*range(length), None] for number, length in enumerate(lengths)}
 
@@ -35,7 +44,7 @@ def test_no_job_is_begun_after_a_failure() -> None:
         if job == 2:
             raise ValueError("broken")
 
-    coming = as_they_come(range(100), read, workers=1)
+    coming = as_they_come(given(range(100)), read, workers=1)
     taken = [next(coming) for _ in range(5)]
     with pytest.raises(ValueError, match="broken"):
         next(coming)
@@ -53,7 +62,7 @@ def test_what_is_under_way_is_brought_to_its_end() -> None:
             raise ValueError("broken")
         yield from range(3)
 
-    coming = as_they_come(range(2), read, workers=2)
+    coming = as_they_come(given(range(2)), read, workers=2)
     assert [next(coming) for _ in range(4)] == [(1, 0), (1, 1), (1, 2), (1, None)]
     with pytest.raises(ValueError, match="broken"):
         next(coming)
@@ -72,7 +81,7 @@ def test_nothing_runs_ahead_without_bounds() -> None:
         finally:
             given_up.set()
 
-    pages = as_they_come([0], read, workers=1)
+    pages = as_they_come(given([0]), read, workers=1)
     assert next(pages) == (0, 0)
     pages.close()  # type: ignore[attr-defined]
     assert given_up.wait(5)
@@ -89,5 +98,5 @@ def test_as_many_at_once_as_asked_for() -> None:
         all_there.wait()
         yield job
 
-    found = [job for job, item in as_they_come(range(workers), read, workers=workers) if item is None]
+    found = [job for job, item in as_they_come(given(range(workers)), read, workers=workers) if item is None]
     assert sorted(found) == list(range(workers))

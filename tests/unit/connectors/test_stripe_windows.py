@@ -36,15 +36,35 @@ def test_spans_stay_inside_their_bounds(span_s: int, objects: int) -> None:
     st.data(),
 )
 def test_windows_leave_nothing_out(lower_s: int, length_s: int, data: st.DataObject) -> None:
-    """However full windows turn out to be, they stand end to end from the lower bound to the upper."""
+    """However full windows turn out to be, and in whatever order, they stand end to end up to the end."""
     cutter = Cutter(lower_s, lower_s + length_s)
-    position_s = lower_s
-    for count, (window_lower_s, window_upper_s) in enumerate(cutter):
-        assert window_lower_s == position_s < window_upper_s
-        position_s = window_upper_s
-        objects = 0 if count > 50 else data.draw(st.sampled_from([0, 1_000, 100_000]))
-        cutter.held(window_upper_s - window_lower_s, objects)
+    under_way: list[tuple[int, int]] = []
+    position_s, count = lower_s, 0
+    while True:
+        window = cutter.cut() if len(under_way) < 4 else None
+        if window is not None:
+            assert window[0] == position_s < window[1]
+            position_s = window[1]
+            under_way.append(window)
+            continue
+        if not under_way:
+            break
+        window = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
+        count += 1
+        cutter.held(
+            window[1] - window[0], 0 if count > 50 else data.draw(st.sampled_from([0, 1_000, 100_000]))
+        )
     assert position_s == lower_s + length_s
+
+
+def test_an_empty_history_costs_few_windows() -> None:
+    """Ten years without anything are read in some windows one after the other, then in the longest ones."""
+    cutter = Cutter(0, 10 * 365 * 86_400)
+    windows = 0
+    while (window := cutter.cut()) is not None:
+        windows += 1
+        cutter.held(window[1] - window[0], 0)
+    assert windows < 70
 
 
 @given(cursors)

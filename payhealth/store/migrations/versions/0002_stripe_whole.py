@@ -139,7 +139,8 @@ def _columns(written: str, primary: tuple[str, ...] = ()) -> list[sa.Column[Any]
 def _new_facts() -> None:
     for name, key, indexes, written in NEW_FACTS:
         for table, primary in ((f"{name}_version", ("change_seq",)), (f"{name}_current", tuple(key.split()))):
-            columns = _columns(f"{written} {BOOKKEEPING}", primary)
+            shown = written if primary == ("change_seq",) else written.replace(" raw?", "")
+            columns = _columns(f"{shown} {BOOKKEEPING}", primary)
             op.create_table(table, *columns, sa.PrimaryKeyConstraint(*primary, name=f"pk_{table}"))
         for column in indexes.split():
             op.create_index(f"ix_{name}_current_{column}", f"{name}_current", [column])
@@ -148,7 +149,10 @@ def _new_facts() -> None:
 def _new_columns() -> None:
     for name in KNOWN_FACTS.split():
         for table in (f"{name}_version", f"{name}_current"):
-            for column in _columns(f"{NEW_COLUMNS.get(name, '')} read_at:moment?"):
+            written = NEW_COLUMNS.get(name, "")
+            # What is kept of the raw object stands in the history alone.
+            shown = written if table.endswith("_version") else written.replace("raw?", "")
+            for column in _columns(f"{shown} read_at:moment?"):
                 op.add_column(table, column)
     op.create_index(
         "ix_balance_transaction_current_created_at", "balance_transaction_current", ["created_at"]
