@@ -12,7 +12,6 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
-
 ARCHIVED = "archived"
 """Metadata of a field that belongs to a fact's history alone: seldom read, and larger than the rest."""
 

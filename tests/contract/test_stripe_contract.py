@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +15,7 @@ import orjson
 import pytest
 from starlette.responses import Response
 
+from payhealth.connectors.stripe import ahead
 from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.connectors.stripe.source import StripeSource
 from payhealth.domain.coverage import merge
@@ -31,13 +32,17 @@ from payhealth.domain.records import (
     Record,
     Refund,
     Rejected,
+    SourceAccount,
 )
 from payhealth.domain.times import to_us
+from payhealth.ports import Store
 from payhealth.sandbox.interfaces import Card, Decline
 from payhealth.sandbox.serve import LoopbackServer
 from payhealth.sandbox.stripe.account import StripeAccount
 from payhealth.sandbox.stripe.server import build_app
 from payhealth.secrets import Secret
+from payhealth.store import open_store
+from payhealth.testing.contract import SourceContract
 from tests.unit.connectors.support import KeptInStore as Kept
 from tests.unit.connectors.support import pull as pull_into
 
@@ -135,7 +140,7 @@ def connected(account: StripeAccount, **changes: Any) -> Iterator[StripeSource]:
     """A source that reads the account over HTTP; rate limits are off unless told."""
     intercept = changes.pop("intercept", None)
     rate = changes.pop("server_rate", None)
-    sleep = changes.pop("sleep", time.sleep)
+    options = {"sleep": changes.pop("sleep")} if "sleep" in changes else {}
     NOW.append(END)
     app = build_app(
         account, rate_limit_per_s=rate, intercept=intercept, now_s=lambda: int(NOW[-1].timestamp())
@@ -149,7 +154,7 @@ def connected(account: StripeAccount, **changes: Any) -> Iterator[StripeSource]:
             "per_endpoint_rate_limit_per_s": 5000,
             **changes,
         }
-        source = StripeSource("cards", StripeSettings.model_validate(values), sleep=sleep)
+        source = StripeSource("cards", StripeSettings.model_validate(values), **options)
         try:
             yield source
         finally:
@@ -439,3 +444,102 @@ def test_nobody_there() -> None:
     with pytest.raises(SourceUnavailableError, match="connection failed"):
         source.verify()
     source.close()
+
+
+def test_reports_tell_the_same_history(account: StripeAccount) -> None:
+    """Begun by reports instead of lists, the store ends with the same records, and asks for less."""
+    by_lists, by_reports = Kept(), Kept()
+    with connected(account) as source:
+        pull(source, by_lists, END)
+    with connected(account, history="reports", sleep=lambda _s: None) as source:
+        source.verify()
+        pull(source, by_reports, END)
+        pull(source, by_reports, END)
+    listed = [record for record in without_proofs(by_lists) if not isinstance(record, SourceAccount)]
+    assert without_proofs(by_reports) == [*listed, *by_reports.all(SourceAccount)]
+    assert [row.state for row in by_reports.all(BalanceProof)] == ["proved"]
+    coverage = [row for row in by_reports.windows if row.stream == "balance_transactions"]
+    assert merge((row.lower, row.upper) for row in coverage)[0][0] == to_us(START)
+
+
+@pytest.fixture
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every list is long, and another process can find the secret; which lists were handed over."""
+    monkeypatch.setenv("STRIPE_API_KEY", KEY)
+    monkeypatch.setattr("payhealth.connectors.stripe.source._LONG_OBJECTS", 1)
+    monkeypatch.setattr("payhealth.connectors.stripe.lists.BATCH_OBJECTS", 100)
+    streams: list[str] = []
+    real = ahead.batches
+
+    def noted(reading: Any, stream: str, *arguments: Any) -> Iterator[Any]:
+        streams.append(stream)
+        return real(reading, stream, *arguments)
+
+    monkeypatch.setattr(ahead, "batches", noted)
+    return streams
+
+
+def test_a_process_that_reads_ahead_brings_the_same(account: StripeAccount, handed_over: list[str]) -> None:
+    """Handed over to another process after its first step, a list ends with the same records."""
+    alone, ahead_of_us = Kept(), Kept()
+    with connected(account, sleep=lambda _s: None) as source:
+        pull(source, alone, END)
+    assert not handed_over, "a clock of one's own cannot be taken along"
+    with connected(account) as source:
+        pull(source, ahead_of_us, END)
+    assert set(handed_over) >= {"charges", "payment_intents", "balance_transactions"}
+    assert ahead_of_us.everything() == alone.everything()
+
+
+def test_a_process_that_ends_is_done_without(
+    account: StripeAccount, handed_over: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that dies without a word costs nothing: the list is read on by ourselves."""
+    alone, without = Kept(), Kept()
+    with connected(account, sleep=lambda _s: None) as source:
+        pull(source, alone, END)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with connected(account) as source:
+        pull(source, without, END)
+    assert handed_over == ["charges"], "it is not tried again"
+    assert without.everything() == alone.everything()
+
+
+def test_what_stops_the_other_process_is_said_by_it(account: StripeAccount, handed_over: list[str]) -> None:
+    """A key that is refused while the child reads ends the pull with the line that we would have said."""
+
+    def intercept(request: Any) -> Response | None:
+        return Response(status_code=401, content=b"{}") if handed_over else None
+
+    with connected(account, intercept=intercept) as source, pytest.raises(SourceRefusedError, match="401"):
+        pull(source, Kept(), END)
+    assert handed_over == ["charges"]
+
+
+class TestWholeSource(SourceContract):
+    """The contract that every source keeps, on the account after fifty days."""
+
+    @pytest.fixture
+    def now(self) -> datetime:
+        """The moment that the account stands still at."""
+        return END
+
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        """An empty store."""
+        opened = open_store("sqlite://")
+        yield opened
+        opened.close()
+
+    @pytest.fixture
+    def source(self, account: StripeAccount) -> Iterator[StripeSource]:
+        """The account over HTTP."""
+        NOW.append(END)
+        with connected(account) as opened:
+            yield opened
+
+    @pytest.fixture
+    def nonsense_source(self, account: StripeAccount) -> Iterator[StripeSource]:
+        """The same with a wrong key."""
+        with connected(account, api_key=Secret("sk_test_wrong", "env:WRONG")) as opened:
+            yield opened

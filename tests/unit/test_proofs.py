@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,8 +12,18 @@ import pyarrow as pa
 import pytest
 
 from payhealth import pipeline
+from payhealth.checks import balance_identity, payout_recon
 from payhealth.domain.breaks import OUTSIDE_STATEMENT, BreakReason
-from payhealth.domain.records import Entry, Movement, PayoutProof, ProofState, Record
+from payhealth.domain.records import (
+    BalanceProof,
+    BookingGap,
+    Entry,
+    Movement,
+    Payout,
+    PayoutProof,
+    ProofState,
+    Record,
+)
 from payhealth.matching.inputs import BREAKS
 from payhealth.matching.model import parse_rules
 from payhealth.outcomes import ReconcileReport
@@ -20,6 +31,7 @@ from payhealth.ports import Batch
 from payhealth.proofs import break_id, payout_breaks
 from payhealth.store import SqlStore, open_store
 from payhealth.testing import MemoryStore, samples
+from tests.unit.checks.support import context
 
 MOMENT = samples.MOMENT
 LATER = MOMENT + timedelta(days=30)
@@ -182,3 +194,51 @@ def test_nothing_to_match_at_all(store: SqlStore) -> None:
     report = reconciled(store, proof())
     assert report.breaks.num_rows == 1
     assert store.records(Movement).num_rows == store.records(Entry).num_rows == 0
+
+
+def test_the_checks_over_proofs_read_either_database(store: SqlStore) -> None:
+    """Their queries run on both, and give moments, amounts and states as they are."""
+    gap = BookingGap(
+        connector="cards", object_id="txn_9", reason="?", since=MOMENT, amount=None, asset=None, closed=False
+    )
+    balance = BalanceProof(
+        connector="cards",
+        asset="USD",
+        state=ProofState.MISMATCH,
+        since=MOMENT,
+        difference=Decimal("-0.01"),
+        attempts=3,
+    )
+    payout = Payout(
+        connector="cards",
+        payout_id="po_2",
+        status="in_transit",
+        amount=Decimal(7),
+        asset="USD",
+        automatic=True,
+        created_at=MOMENT,
+        arrival_at=MOMENT + timedelta(days=2),
+    )
+    waiting = [proof("po_2", state=ProofState.WAITING, listed=None), proof("po_3", state=ProofState.WAITING)]
+    proofs = [*waiting, proof("po_4", state=ProofState.PROVED), proof()]
+    records: dict[type[Record], Any] = {
+        BookingGap: [gap, replace(gap, object_id="txn_8", closed=True)],
+        BalanceProof: [balance],
+        Payout: [payout],
+        PayoutProof: proofs,
+    }
+    store.commit("cards", Batch(stream="payout_proofs", records=records))
+    pipeline.reconcile(store, [], parse_rules({}), as_of=LATER, history=False)
+    books = balance_identity.load(store, context(last_ok={("cards", "balance"): LATER}), {})
+    assert books.read
+    assert [(each.state, each.since, each.difference) for each in books.proofs] == [
+        ("mismatch", MOMENT, Decimal("-0.01"))
+    ]
+    assert [(each.object_id, each.since) for each in books.gaps] == [("txn_9", MOMENT)]
+    payouts = payout_recon.load(store, context(last_ok={("cards", "payouts"): LATER}), {})
+    assert payouts.proved == 1
+    assert [(each.payout_id, each.due_at) for each in payouts.waiting] == [
+        ("po_3", MOMENT),
+        ("po_2", MOMENT + timedelta(days=2)),
+    ]
+    assert [each.at_risk for each in payouts.mismatches.breaks] == [Decimal("0.5")]

@@ -46,10 +46,16 @@ class ListPull:
         cursor: where the last pull ended.
         now: the moment to read up to, cut to the second and exclusive; Stripe's own clock where it is
             behind: what is created after it has not happened yet, whatever our clock says.
+        reader: what the store knows; lists whose objects belong to no payment need none.
     """
 
     def __init__(
-        self, reading: Reading, stream: Stream, cursor: str | None, now: datetime, reader: StoreReader
+        self,
+        reading: Reading,
+        stream: Stream,
+        cursor: str | None,
+        now: datetime,
+        reader: StoreReader | None,
     ) -> None:
         self._reading = reading
         self._stream = stream
@@ -97,8 +103,9 @@ class ListPull:
         start_s = self._reading.start_s
         if self._fresh or self._stream.resource == "events":
             return known
-        if self._upper_s - known.until_s > EVENTS_KEPT_S - _MARGIN_S:
+        if self._upper_s - max(known.until_s, known.began_s) > EVENTS_KEPT_S - _MARGIN_S:
             # Events of that time are gone: nothing tells any more what changed, so all is read again.
+            # A first reading that is still under way lies far back too, but began not long ago.
             return replace(known, again_s=(start_s, known.until_s), again_at_s=self._upper_s)
         if known.again_s is not None or self._upper_s - known.again_at_s < settings.repull_every_s:
             return known

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from payhealth.connectors.stripe.client import StripeClient
 from payhealth.connectors.stripe.errors import NotPermittedError
+from payhealth.connectors.stripe.reports import BALANCE_ACTIVITY
 from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.domain.errors import SourceDataError, SourceError, SourceRefusedError
 from payhealth.ports import Advice, Level
@@ -26,8 +27,21 @@ OBJECTS: Mapping[str, str] = {"balance": "balance"}
 WITHOUT_LIST = frozenset({"bookings", "payout_proofs"})
 """Streams that read only what others read too."""
 
+REPORTS = "reporting/report_types"
+"""What ``history = "reports"`` needs beside the streams."""
+
 _WHOLE_KEY = re.compile(r"sk_(?:live|test)_")
 _MODE = re.compile(r"(?:sk|rk)_(live|test)_")
+
+
+def _try(client: StripeClient, stream: str) -> None:
+    """Ask for as little of a stream as can be asked for."""
+    if stream in OBJECTS:
+        client.single(OBJECTS[stream])
+    elif stream == REPORTS:
+        client.fetch(stream, BALANCE_ACTIVITY)
+    else:
+        client.first(stream)
 
 
 def faults(
@@ -43,14 +57,12 @@ def faults(
     """
     missing: list[str] = []
     others: list[SourceError] = []
-    for stream in streams:
+    reports = [REPORTS] if settings.history == "reports" else []
+    for stream in (*streams, *reports):
         if stream in WITHOUT_LIST:
             continue
         try:
-            if stream in OBJECTS:
-                client.single(OBJECTS[stream])
-            else:
-                client.first(stream)
+            _try(client, stream)
         except NotPermittedError:
             missing.append(stream)
         except SourceDataError as error:

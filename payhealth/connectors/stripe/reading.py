@@ -64,10 +64,10 @@ class Reading:
         return seconds(self.settings.start)
 
     def records(
-        self, stream: Stream, objects: Sequence[Any], reader: StoreReader
+        self, stream: Stream, objects: Sequence[Any], reader: StoreReader | None
     ) -> dict[type[Record], pa.Table]:
         """Objects of a list as records, with those of the payments that had to be fetched for them."""
-        if not stream.of_payment:
+        if not stream.of_payment or reader is None:
             return self.translated(stream, objects)
         charges = {charge for charge in map(charge_of, objects) if charge}
         found = Payments(self.client, self.rules).find(charges, reader)

@@ -13,8 +13,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from payhealth.connectors.stripe.client import PAGE_OBJECTS, Page
+from payhealth.connectors.stripe.payouts import Composition
 from payhealth.connectors.stripe.reading import BATCH_OBJECTS, DAY_S, Reading, earliest, moment_of, seconds
-from payhealth.connectors.stripe.reports import Prepared, Waiting, history, prepared
+from payhealth.connectors.stripe.reports import (
+    PAYOUT_RECONCILIATION,
+    Prepared,
+    Waiting,
+    history,
+    payout_composition,
+    prepared,
+)
 from payhealth.connectors.stripe.streams import STREAMS
 from payhealth.connectors.stripe.windows import Cursor
 from payhealth.domain.errors import SourceDataError
@@ -94,6 +102,21 @@ def backfill(
         known = known.read_until(stretch.upper_s)
         cursor = known.text()
         yield _claimed(reading, stretch, (head[0], whole[1]), cursor, now)
+
+
+def payouts_made_of(
+    reading: Reading, now: datetime, *, waiting: Waiting | None = None
+) -> dict[str, Composition]:
+    """What automatic payouts since ``start`` are made of, as far as a report tells; the rest is listed.
+
+    Raises:
+        SourceError: the report could not be made or read.
+    """
+    data = prepared(reading.client, reading.name, PAYOUT_RECONCILIATION)
+    whole = data.within(reading.start_s, seconds(now))
+    if whole is None or whole[1] - whole[0] < WORTH_S:
+        return {}
+    return payout_composition(reading.client, reading.rules, from_s=whole[0], to_s=whole[1], waiting=waiting)
 
 
 def _cut(whole: tuple[int, int]) -> list[_Stretch]:

@@ -44,6 +44,8 @@ class StripeSettings(BaseModel):
         repull_every_s: how often that is done.
         balance_margin_s: by how much the balance and the list may be apart in time.
         parallel_windows: how many stretches of time are read at once.
+        history: how the first reading of the balance's transactions is done: by ``lists``, or by ``reports``,
+            which are faster for a long history and need a key that may make them.
         webhook_secrets: signing secrets of the webhook endpoint, new beside old while they are rotated.
         timeout_s: how long one answer may take before it is tried again.
         max_attempts: how often one request is tried in all.
@@ -72,6 +74,7 @@ class StripeSettings(BaseModel):
     repull_every_s: int = Field(default=86_400, ge=0, le=31_536_000)
     balance_margin_s: int = Field(default=300, ge=0, le=86_400)
     parallel_windows: int = Field(default=8, ge=1, le=64)
+    history: Literal["lists", "reports"] = "lists"
     webhook_secrets: tuple[SecretReference, ...] = ()
     timeout_s: float = Field(default=30, gt=0, le=600)
     max_attempts: int = Field(default=6, ge=1, le=20)

@@ -6,20 +6,31 @@ events tell what changed since (:mod:`events`).
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import httpx
 
-from payhealth.connectors.stripe import balance, bookings, events, payout_proofs, permissions
+from payhealth.connectors.stripe import (
+    ahead,
+    balance,
+    bookings,
+    events,
+    payout_proofs,
+    permissions,
+    report_history,
+)
 from payhealth.connectors.stripe.client import StripeClient
 from payhealth.connectors.stripe.errors import NotPermittedError
 from payhealth.connectors.stripe.lists import ListPull
+from payhealth.connectors.stripe.payouts import Composition
 from payhealth.connectors.stripe.reading import Reading
+from payhealth.connectors.stripe.reports import Waiting
 from payhealth.connectors.stripe.settings import API_VERSION, StripeSettings
 from payhealth.connectors.stripe.streams import STREAMS
 from payhealth.connectors.stripe.translate import Rules
@@ -31,13 +42,17 @@ from payhealth.ports import Advice, Batch, Level, StoreReader, StreamPlan
 
 _MODE = re.compile(r"(?:sk|rk)_(live|test)_")
 
+_LONG_OBJECTS = 10_000
+_LEFT_AT_MOST = 0.7
+"""A second's start is worth it where this share of the list, or less, was read with so many objects."""
+
+_CLOCK = ("sleep", "monotonic")
+
+_log = logging.getLogger(__name__)
+
 Pull = Callable[[Reading, str | None, datetime, StoreReader], Iterator[Batch]]
 
-_PROOFS: dict[str, Pull] = {
-    balance.STREAM: balance.pull,
-    bookings.STREAM: bookings.pull,
-    payout_proofs.STREAM: payout_proofs.pull,
-}
+_PROOFS: dict[str, Pull] = {balance.STREAM: balance.pull, bookings.STREAM: bookings.pull}
 
 
 class StripeSource:
@@ -63,15 +78,19 @@ class StripeSource:
         self._settings = settings
         self._live = live_of(settings.api_key.reveal())
         client = StripeClient(name, settings, transport=transport, **client_options)
-        self._reading = Reading(
+        self.reading = Reading(
             name=name, settings=settings, client=client, rules=rules_of(name, settings, self._live)
         )
         self._verified = False
+        clock: dict[str, Any] = {name: client_options[name] for name in _CLOCK if name in client_options}
+        self._waiting = Waiting(**clock)
+        # A transport or a clock of somebody's own cannot be taken along into another process.
+        self._goes_ahead = transport is None and not client_options and ahead.is_possible(settings)
 
     @property
     def unknown(self) -> Counter[str]:
         """Values of Stripe's open lists that this version does not know, ``<object>.<field>=<value>``."""
-        return self._reading.unknown
+        return self.reading.unknown
 
     def streams(self) -> Sequence[StreamPlan]:
         """Every stream in the order in which it must be read: lists, proofs, events."""
@@ -79,7 +98,7 @@ class StripeSource:
         lists = [name for name in STREAMS if name not in (events.STREAM, *self._settings.skip_streams)]
         return [
             StreamPlan(stream=name, unit=CoverageUnit.TIME_US, required_lower=lower)
-            for name in (*lists, *_PROOFS, events.STREAM)
+            for name in (*lists, *_PROOFS, payout_proofs.STREAM, events.STREAM)
         ]
 
     def verify(self) -> None:
@@ -91,9 +110,9 @@ class StripeSource:
         Raises:
             SourceError: with one clear line.
         """
-        self._reading.account_id = self._account_id()
+        self.reading.account_id = self._account_id()
         if not self._verified:
-            permissions.verify(self.name, self._reading.client, self._settings, self._stream_names())
+            permissions.verify(self.name, self.reading.client, self._settings, self._stream_names())
         self._verified = True
 
     def diagnose(self, reader: StoreReader | None) -> Sequence[Advice]:
@@ -102,9 +121,9 @@ class StripeSource:
         Raises:
             SourceError: a wrong key or account, or no answer.
         """
-        advice = permissions.examine(self.name, self._reading.client, self._settings, self._stream_names())
+        advice = permissions.examine(self.name, self.reading.client, self._settings, self._stream_names())
         if reader is not None:
-            self._reading.account_id = self._account_id()
+            self.reading.account_id = self._account_id()
             try:
                 self._account(reader)
             except SourceRefusedError as refused:
@@ -117,7 +136,7 @@ class StripeSource:
     def _account_id(self) -> str:
         """The account's id, empty where the key may not see it."""
         try:
-            found = self._reading.client.single("account", missing_ok=True).body
+            found = self.reading.client.single("account", missing_ok=True).body
         except NotPermittedError:
             return ""
         account_id = found.get("id") if isinstance(found, dict) else None
@@ -125,7 +144,7 @@ class StripeSource:
 
     def close(self) -> None:
         """Give connections back."""
-        self._reading.client.close()
+        self.reading.client.close()
 
     def pull(self, stream: str, cursor: str | None, now: datetime, reader: StoreReader) -> Iterator[Batch]:
         """Read a stream from behind its cursor to ``now``, cut to the second and exclusive.
@@ -148,10 +167,47 @@ class StripeSource:
         self, stream: str, cursor: str | None, now: datetime, reader: StoreReader
     ) -> Iterator[Batch]:
         if stream == events.STREAM:
-            return events.pull(self._reading, cursor, now, reader)
+            return events.pull(self.reading, cursor, now, reader)
+        if stream == payout_proofs.STREAM:
+            return payout_proofs.pull(self.reading, cursor, now, reader, known=self._composed(cursor, now))
         if stream in _PROOFS:
-            return _PROOFS[stream](self._reading, cursor, now, reader)
-        return ListPull(self._reading, STREAMS[stream], cursor, now, reader).batches()
+            return _PROOFS[stream](self.reading, cursor, now, reader)
+        if stream == balance.LINES and self._settings.history == "reports":
+            return self._told(stream, cursor, now, reader)
+        return self._listed(stream, cursor, now, reader)
+
+    def _composed(self, cursor: str | None, now: datetime) -> Mapping[str, Composition]:
+        """What a report says old payouts are made of, before the first of them is proved."""
+        if cursor is not None or self._settings.history != "reports":
+            return {}
+        return report_history.payouts_made_of(self.reading, now, waiting=self._waiting)
+
+    def _told(self, stream: str, cursor: str | None, now: datetime, reader: StoreReader) -> Iterator[Batch]:
+        """The balance's transactions, by reports as far as those reach, and by lists from there on."""
+        told = report_history.backfill(self.reading, cursor, now, reader, waiting=self._waiting)
+        for batch in told:
+            yield batch
+            cursor = batch.cursor or cursor
+        yield from self._listed(stream, cursor, now, reader)
+
+    def _listed(self, stream: str, cursor: str | None, now: datetime, reader: StoreReader) -> Iterator[Batch]:
+        """A list, read on by a process of its own once it turns out to be long."""
+        read = 0
+        for batch in ListPull(self.reading, STREAMS[stream], cursor, now, reader).batches():
+            yield batch
+            cursor, read = batch.cursor, read + batch.objects_read
+            if self._goes_ahead and _is_long(stream, batch, read):
+                break
+        else:
+            return
+        try:
+            for batch in ahead.batches(self.reading, stream, cursor, now):
+                yield batch
+                cursor = batch.cursor
+        except ahead.ChildEndedError as ended:
+            _log.warning("%s; it is read on without", ended.message)
+            self._goes_ahead = False
+            yield from ListPull(self.reading, STREAMS[stream], cursor, now, reader).batches()
 
     def _account(self, reader: StoreReader) -> SourceAccount | None:
         """Which account this is, where the store does not know it yet.
@@ -161,7 +217,7 @@ class StripeSource:
         """
         if self._live is None:
             return None
-        here = SourceAccount(connector=self.name, account_id=self._reading.account_id, live=self._live)
+        here = SourceAccount(connector=self.name, account_id=self.reading.account_id, live=self._live)
         stored = reader.lookup(SourceAccount, self.name, "connector", [self.name]).to_pylist()
         if not stored:
             return here
@@ -178,6 +234,13 @@ class StripeSource:
                 hint="give the other account a connector of its own",
             )
         return here if here.account_id and not known_id else None
+
+
+def _is_long(stream: str, batch: Batch, read: int) -> bool:
+    """Whether so much is left of a list that starting a process for it pays."""
+    part = batch.progress
+    left = part is not None and part.done < part.total * _LEFT_AT_MOST
+    return read >= _LONG_OBJECTS and left and not STREAMS[stream].of_payment
 
 
 def live_of(key: str) -> bool | None:

@@ -101,6 +101,7 @@ def test_an_automatic_payout_waits_for_its_list() -> None:
         ({"automatic": False}, own(created_at=AT + timedelta(hours=24)), "explained"),
         ({"automatic": False}, own(created_at=AT - timedelta(hours=24)), "explained"),
         ({"automatic": False}, own(created_at=AT + timedelta(hours=24, seconds=1)), "waiting"),
+        ({"automatic": False}, own(created_at=AT - timedelta(hours=24, seconds=1)), "waiting"),
         ({"automatic": False, "amount": -MONEY}, own(amount=MONEY), "explained"),
     ],
 )
