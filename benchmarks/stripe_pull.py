@@ -23,7 +23,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-import stripe
 
 from benchmarks.stripe_server import START_S
 from payhealth.connectors.stripe.client import StripeClient
@@ -33,7 +32,7 @@ from payhealth.connectors.stripe.source import StripeSource
 from payhealth.store import open_store
 
 START = datetime.fromtimestamp(START_S, UTC)
-PARSED_TARGET, STORED_TARGET = 15, 8
+PARSED_TARGET, STORED_TARGET, MEMORY_TARGET_MB = 15, 8, 300
 _SDK_CHARGES = 3_000
 _KEY = "PAYHEALTH_BENCH_KEY"
 
@@ -64,6 +63,8 @@ def settings(url: str, *, per_s: float = 10_000) -> StripeSettings:
 
 def by_sdk(url: str, charges: int) -> float:
     """Charges a second of the SDK's own paging."""
+    import stripe  # here, so that the memory part does without it
+
     client = stripe.StripeClient("sk_test_bench", base_addresses={"api": url})
     created = {"gte": START_S, "lt": START_S + charges}
     started_s = time.perf_counter()
@@ -140,9 +141,14 @@ def memory(charges: int) -> int:
     """Pull so many charges in this process and print the most memory that it held, in MB."""
     with server(charges) as url:
         rate = stored(url, charges)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{charges:,} charges into the store: {rate:,.0f}/s, at most {peak_mb:.0f} MB (target 300)")
-    return 0 if peak_mb <= 300 else 1
+    own_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # The server is a child too, and a small one; the larger child is the process that reads ahead.
+    ahead_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(
+        f"{charges:,} charges into the store: {rate:,.0f}/s, at most {own_mb:.0f} MB,"
+        f" and {ahead_mb:.0f} MB of the process that reads ahead (target 300)"
+    )
+    return 0 if max(own_mb, ahead_mb) <= MEMORY_TARGET_MB else 1
 
 
 def main() -> int:
@@ -159,10 +165,21 @@ def main() -> int:
     good = compare(options.charges)
     held_back(min(options.charges, 20_000))
     if options.memory:
-        # A process of its own: the other parts' memory is not this one's.
-        again = [sys.executable, "-m", "benchmarks.stripe_pull", "--memory-only"]
-        good &= subprocess.run([*again, "--memory", str(options.memory)], check=False).returncode == 0
+        good &= memory_apart(options.memory)
     return 0 if good else 1
+
+
+def memory_apart(charges: int) -> bool:
+    """Run the memory part in a process of its own: the other parts' memory is not this one's.
+
+    pandas is no dependency of payhealth, but Arrow imports it wherever it is installed; here it is hidden.
+    """
+    with TemporaryDirectory() as folder:
+        Path(folder, "pandas.py").write_text("raise ImportError\n", encoding="ascii")
+        again = [sys.executable, "-m", "benchmarks.stripe_pull", "--memory-only", "--memory", str(charges)]
+        path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
+        done = subprocess.run(again, check=False, env={**os.environ, "PYTHONPATH": path})
+    return done.returncode == 0
 
 
 if __name__ == "__main__":
