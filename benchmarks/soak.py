@@ -1,4 +1,4 @@
-"""What takes long: many fresh demo seeds, the daemon with its memory watched, webhooks at a steady pace."""
+"""What takes long: many demo seeds, a daemon over many ticks, webhooks, and Stripe in every order."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ def rate(count: int, action: Callable[[], object], clock: Callable[[], float] = 
 def floor(folder: Path, table: pa.Table) -> dict[str, float]:
     """sqlite3 alone with our settings: the same values into two plain tables, one indexed as ours is."""
     lists = [_for_sqlite(column, table.column(column.name)).to_pylist() for column in SPEC.columns]
-    # As wide as ours: a hash, two moments, two numbers.
-    beside = ("0" * 32, "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", 0, None)
+    # As wide as ours: a hash, two moments, two numbers, and the moment of reading, which is not told here.
+    beside = ("0" * 32, "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", 0, None, None)
     rows = [(*row, *beside) for row in zip(*lists, strict=True)]
     connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
     _set_up_sqlite(connection, None)

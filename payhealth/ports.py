@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -23,6 +23,10 @@ class Clock(Protocol):
         """The present moment, aware, UTC."""
 
 
+READ_SKEW = timedelta(seconds=30)
+"""By so much the clocks of a source's machines may be apart: inside it no reading counts as the later one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What one step of a pull brings: committed whole, or not at all.
@@ -32,7 +36,7 @@ class Batch:
         windows: what the step read whole.
         cursor: where the next step or pull goes on, opaque to all but the connector.
         read_at: the source's own clock when the oldest of these records was read, where it tells: a record
-            that was read later stays, whatever order steps are committed in.
+            that was read later by more than ``READ_SKEW`` stays, whatever order steps are committed in.
         progress: how far the stream has come, where the source knows its length.
         objects_read: vendor objects read in this step, rejected ones included.
         requests: calls made for this step.
@@ -188,10 +192,11 @@ class StoreReader(Protocol):
             As :meth:`records`, with ``read_at`` (the source's clock when this was read, may be null) beside.
         """
 
-    def changes(self, record_type: type[Record], *, after: int) -> pa.Table:
-        """Versions committed after a change number was read, ascending.
+    def changes(self, record_type: type[Record], *, after: int, limit: int | None = None) -> pa.Table:
+        """Versions committed after a change number was read, ascending, the first ``limit`` of them.
 
-        Columns are the record's fields, then at least ``recorded_at`` and ``change_seq``.
+        Columns are the record's fields without archived ones, then at least ``recorded_at`` and
+        ``change_seq``.
         """
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Half of a movement; ``since`` is when its money moved."""
+    """Half of a movement; ``since`` is when it was first found alone."""
 
     object_id: str
     reason: str

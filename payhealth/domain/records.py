@@ -427,8 +427,10 @@ class BookingGap(Record):
     KEY: ClassVar[tuple[str, ...]] = ("connector", "object_id")
     object_id: str
     reason: str
-    since: datetime
+    moved_at: datetime
     """When the money moved."""
+    since: datetime
+    """When the half was first found alone."""
     amount: Decimal | None
     asset: str | None
     closed: bool = False
@@ -455,7 +457,8 @@ class SourceAccount(Record):
     KEY: ClassVar[tuple[str, ...]] = ("connector",)
     account_id: str
     """The vendor's id of the account, empty where the key may not see it."""
-    live: bool
+    live: bool | None
+    """Whether it is the live mode, None where the key does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ import pyarrow.csv as pcsv
 from sqlalchemy import Connection
 
 from payhealth.store import amounts
-from payhealth.store.arrow import MOMENT, TYPES
+from payhealth.store.arrow import MOMENT, TYPES, whole
 from payhealth.store.spec import Column, Kind
 
 _READ_ROWS = 50_000
@@ -39,7 +39,7 @@ def quoted(names: Sequence[str], prefix: str = "") -> str:
     return ", ".join(f'{prefix}"{name}"' for name in names)
 
 
-def _iso_text(column: pa.Array) -> pa.Array:
+def iso_text(column: pa.Array) -> pa.Array:
     """Moments as ``types.moment_text`` writes them."""
     text = column.cast(pa.timestamp("us")).cast(pa.string())
     return pc.binary_join_element_wise(pc.utf8_replace_slice(text, 10, 11, "T"), "Z", "")
@@ -49,13 +49,15 @@ class SqliteBulk:
     """The standard library's driver, without SQLAlchemy's layers between it and the rows."""
 
     def load(self, connection: Connection, table: str, columns: Sequence[Column], rows: pa.Table) -> None:
-        """Append by ``executemany``."""
-        lists = [
-            _for_sqlite(column, array).to_pylist()
+        """Append by ``executemany``; a column without values, as many are, is left to its default, NULL."""
+        filled = [
+            (column, array)
             for column, array in zip(columns, rows.columns, strict=True)
+            if array.null_count < len(array)
         ]
-        marks = ", ".join("?" * len(columns))
-        names = quoted([column.name for column in columns])
+        lists = [_for_sqlite(column, array).to_pylist() for column, array in filled]
+        marks = ", ".join("?" * len(filled))
+        names = quoted([column.name for column, _array in filled])
         _driver(connection).executemany(
             f'INSERT INTO "{table}" ({names}) VALUES ({marks})', zip(*lists, strict=True)
         )
@@ -80,10 +82,9 @@ def _driver(connection: Connection) -> Any:
 
 
 def _for_sqlite(column: Column, array: pa.ChunkedArray) -> pa.Array:
-    whole = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if column.kind is Kind.MONEY:
-        return amounts.to_keys(whole)
-    return _iso_text(whole) if column.kind is Kind.MOMENT else whole
+        return amounts.to_keys(whole(array))
+    return iso_text(whole(array)) if column.kind is Kind.MOMENT else whole(array)
 
 
 def _from_sqlite(column: Column, values: Sequence[Any]) -> pa.Array:

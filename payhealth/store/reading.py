@@ -70,11 +70,13 @@ def lookup(
 _BESIDE = ("recorded_at", "first_recorded_at", "read_at")
 
 
-def changes(connection: Connection, spec: Spec, after: int) -> pa.Table:
-    """The versions with a change number above ``after``, with that number, ascending."""
-    columns = spec.stored
+def changes(connection: Connection, spec: Spec, after: int, limit: int | None) -> pa.Table:
+    """The versions with a change number above ``after``, with that number, ascending; the first so many."""
+    columns = spec.projected
     names = quoted([column.name for column in columns])
     sql = f'SELECT {names} FROM "{spec.version}" WHERE change_seq > :after ORDER BY change_seq'
+    if limit is not None:
+        sql += f" LIMIT {limit:d}"
     return bulk_for(connection.dialect.name).read(connection, sql, {"after": after}, columns)
 
 

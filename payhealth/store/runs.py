@@ -11,16 +11,17 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, text
 
 from payhealth.domain.errors import InputError
 from payhealth.domain.money import plain
 from payhealth.ports import RunChanges
 from payhealth.store import arrow
-from payhealth.store.bulk import quoted
+from payhealth.store.arrow import whole
 from payhealth.store.spec import BREAK, MATCH, Spec
 from payhealth.store.tables import table
-from payhealth.store.versioned import Rows, Transaction, append, differing, rows_of, stage, stage_name
+from payhealth.store.versioned import Rows, Transaction, append, current, differing, rows_of
 
 SUPERSEDED = "superseded"
 JSON_COLUMNS = frozenset({"movement_ids", "entry_ids", "reasons", "legs"})
@@ -67,30 +68,28 @@ def run_rows(spec: Spec, given: pa.Table) -> Rows:
 
 def save_matches(opened: Transaction, rows: Rows) -> RunChanges:
     """Make these the current matches; others that were current are superseded."""
-    stage(opened, rows)
-    found = differing(opened, MATCH, more=', c."state"')
-    known = sum(1 for row in found if row[1] is not None and row[3] != SUPERSEDED)
+    found = differing(opened, rows, beside=("state",))
+    known = sum(1 for state in found.column("state").to_pylist() if state not in (None, SUPERSEDED))
     append(opened, rows, found)
-    gone = _gone(opened, MATCH, SUPERSEDED)
+    gone = _gone(opened, rows, SUPERSEDED)
     if len(gone):
         content = gone.select([column.name for column in MATCH.columns])
         place = content.column_names.index("state")
         states = pa.array([SUPERSEDED] * len(gone), pa.string())
         content = content.set_column(place, arrow.schema(MATCH.columns).field(place), states)
         left = Rows(MATCH, content, arrow.content_hashes(MATCH, content))
-        append(opened, left, _every_row(gone))
+        append(opened, left, gone)
     return RunChanges(new_matches=len(found) - known, superseded_matches=known + len(gone))
 
 
-def _gone(opened: Transaction, spec: Spec, closed: str) -> pa.Table:
-    """The current rows that are not closed and that the stage does not hold."""
-    names = quoted([column.name for column in spec.stored])
-    key = quoted(spec.key)
-    sql = (
-        f'SELECT {names} FROM "{spec.current}" WHERE state <> :closed '
-        f'AND {key} NOT IN (SELECT {key} FROM "{stage_name(spec)}")'
-    )
-    return opened.bulk.read(opened.connection, sql, {"closed": closed}, spec.stored)
+def _gone(opened: Transaction, rows: Rows, closed: str) -> pa.Table:
+    """The current rows that are not closed and that are none of these, with their ordinals."""
+    spec = rows.spec
+    (key,) = (spec.column(name) for name in spec.key)
+    sql = f'SELECT "{key.name}" FROM "{spec.current}" WHERE state <> :closed'
+    live = opened.bulk.read(opened.connection, sql, {"closed": closed}, (key,))
+    kept = pc.is_in(live.column(0), value_set=whole(rows.content.column(key.name)))
+    return current(opened, spec, live.filter(pc.invert(kept)), [column.name for column in spec.stored])
 
 
 def save_breaks(opened: Transaction, rows: Rows) -> RunChanges:
@@ -99,16 +98,14 @@ def save_breaks(opened: Transaction, rows: Rows) -> RunChanges:
     A break that is gone is resolved; one that a run had resolved and that returns is reopened. One that a
     person resolved stays so as long as its content is the same.
     """
-    stage(opened, rows)
-    repetition = f" AND (c.state <> '{BreakState.RESOLVED}' OR c.decided_by IS NOT NULL)"
-    found = differing(opened, BREAK, alike=repetition, more=', c."state", c."decided_by", c."note"')
-    lives = [_life(row) for row in found]
+    found = differing(opened, rows, beside=[column.name for column in BREAK.state], alike=_not_returned)
+    before, by, notes = (found.column(column.name).to_pylist() for column in BREAK.state)
+    lives = [_life(*each) for each in zip(before, by, notes, strict=True)]
     append(opened, rows, found, _states(lives))
-    gone = _gone(opened, BREAK, BreakState.RESOLVED)
+    gone = _gone(opened, rows, BreakState.RESOLVED)
     notes = gone.column("note").to_pylist()
     _append_as_is(opened, gone, [(BreakState.RESOLVED.value, None, note) for note in notes])
-    new = sum(1 for row in found if row[1] is None)
-    reopened = sum(1 for row in found if row[1] is not None and row[3] == BreakState.RESOLVED)
+    new, reopened = before.count(None), before.count(BreakState.RESOLVED.value)
     return RunChanges(
         new_breaks=new,
         changed_breaks=len(found) - new - reopened,
@@ -117,13 +114,18 @@ def save_breaks(opened: Transaction, rows: Rows) -> RunChanges:
     )
 
 
+def _not_returned(now: pa.Table) -> pa.Array:
+    """Which current breaks are not such that a run had resolved: those return with the same content."""
+    live = pc.not_equal(now.column("state"), BreakState.RESOLVED.value)
+    return pc.or_(live, now.column("decided_by").is_valid())
+
+
 _Life = tuple[str, str | None, str | None]
 
 
-def _life(found: tuple[Any, ...]) -> _Life:
+def _life(state: str | None, decided_by: str | None, note: str | None) -> _Life:
     """State, who set it, and the note of a break that a run found new or changed."""
-    _ordinal, _first_recorded_at, previous, state, decided_by, note = found
-    if previous is None:
+    if state is None:
         return (BreakState.OPEN.value, None, None)
     return (
         (BreakState.REOPENED.value, None, note) if state == BreakState.RESOLVED else (state, decided_by, note)
@@ -134,18 +136,11 @@ def _states(lives: Sequence[_Life]) -> dict[str, list[Any]]:
     return {column.name: [life[i] for life in lives] for i, column in enumerate(BREAK.state)}
 
 
-def _append_as_is(opened: Transaction, current: pa.Table, lives: Sequence[_Life]) -> None:
+def _append_as_is(opened: Transaction, now: pa.Table, lives: Sequence[_Life]) -> None:
     """New versions of breaks whose content stays and whose life changes."""
-    content = current.select([column.name for column in BREAK.columns])
-    hashes = current.column("content_hash").combine_chunks()
-    whole = pa.concat_arrays(hashes.chunks) if isinstance(hashes, pa.ChunkedArray) else hashes
-    append(opened, Rows(BREAK, content, whole), _every_row(current), _states(lives))
-
-
-def _every_row(current: pa.Table) -> list[tuple[Any, ...]]:
-    """All rows of a current table, in the form in which ``differing`` gives what it found."""
-    first, numbers = current.column("first_recorded_at").to_pylist(), current.column("change_seq").to_pylist()
-    return list(zip(range(len(current)), first, numbers, strict=True))
+    content = now.select([column.name for column in BREAK.columns])
+    hashes = whole(now.column("content_hash"))
+    append(opened, Rows(BREAK, content, hashes), now, _states(lives))
 
 
 def decide_break(opened: Transaction, break_id: str, state: BreakState, by: str, note: str | None) -> None:
@@ -154,12 +149,11 @@ def decide_break(opened: Transaction, break_id: str, state: BreakState, by: str,
     Raises:
         InputError: no such break.
     """
-    names = quoted([column.name for column in BREAK.stored])
-    sql = f'SELECT {names} FROM "{BREAK.current}" WHERE break_id = :break_id'
-    current = opened.bulk.read(opened.connection, sql, {"break_id": break_id}, BREAK.stored)
-    if not len(current):
+    asked = pa.table({"break_id": pa.array([break_id], pa.string())})
+    now = current(opened, BREAK, asked, [column.name for column in BREAK.stored])
+    if now.column("change_seq").null_count:
         raise InputError(f"there is no break {break_id!r}", hint="payhealth breaks list")
-    _append_as_is(opened, current, [(state.value, by, note)])
+    _append_as_is(opened, now, [(state.value, by, note)])
 
 
 def save_statement(opened: Transaction, statement: Sequence[Mapping[str, Any]], ran_at: datetime) -> None:

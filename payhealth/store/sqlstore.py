@@ -148,10 +148,10 @@ class SqlStore:
         with self._reading("read coverage") as connection:
             return pulls.states(connection, plans)
 
-    def changes(self, record_type: type[Record], *, after: int) -> pa.Table:
+    def changes(self, record_type: type[Record], *, after: int, limit: int | None = None) -> pa.Table:
         """Versions committed after a change number was read, with ``change_seq``, ascending."""
         with self._reading("read changes") as connection:
-            return reading.changes(connection, RECORD_SPECS[record_type], after)
+            return reading.changes(connection, RECORD_SPECS[record_type], after, limit)
 
     def history(self, record_type: type[Record], key: Sequence[Any]) -> list[dict[str, Any]]:
         """Every version of one record, oldest first; ``key`` in the order of the record's ``KEY``."""

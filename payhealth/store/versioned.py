@@ -1,33 +1,41 @@
 """Facts with history: what differs from the current state becomes a version, in one transaction with it.
 
-The steps are the same on both databases. Keys and content hashes of the rows at hand are staged; one join
-with the projection says which differ; only those are written to the history, and the projection is brought
-up to date from the history. What a page holds that is known already costs its key and hash, nothing more.
+The steps are the same on both databases. The keys of the rows at hand go to the database as one bound JSON
+parameter, to be joined with the projection; content hashes say which rows differ; only those are written to
+the history, and the projection is brought up to date from the history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, text
 
 from payhealth.domain.times import utc
+from payhealth.ports import READ_SKEW
 from payhealth.store import arrow
-from payhealth.store.bulk import Bulk, bulk_for, quoted
+from payhealth.store.arrow import whole
+from payhealth.store.bulk import Bulk, bulk_for, iso_text, quoted
 from payhealth.store.engine import writing
 from payhealth.store.spec import BOOKKEEPING, Column, Kind, Spec
-from payhealth.store.sqltypes import SQL_TYPES, moment_text
+from payhealth.store.sqltypes import SQL_TYPES
 from payhealth.store.tables import table
 
 if TYPE_CHECKING:
     from payhealth.ports import Clock
 
+LOOKUP_ROWS = 20_000
+"""Keys of one parameter: databases limit how long a text may be."""
+
 _ORDINAL = Column("ordinal", Kind.INTEGER, nullable=False)
+_FOUND = ("ordinal", "first_recorded_at", "change_seq")
 
 
 @dataclass(slots=True)
@@ -109,90 +117,107 @@ def write(opened: Transaction, rows: Rows) -> tuple[int, int]:
     Returns:
         How many were new, and how many had changed.
     """
-    stage(opened, rows)
-    found = differing(opened, rows.spec)
+    found = differing(opened, rows)
     append(opened, rows, found)
-    new = sum(1 for row in found if row[1] is None)
+    new = int(found.column("change_seq").null_count)
     return new, len(found) - new
 
 
-def stage_name(spec: Spec) -> str:
-    """The temporary table that holds a spec's staged keys."""
-    return f"stage_{spec.name}"
-
-
-def stage(opened: Transaction, rows: Rows) -> None:
-    """Put ordinals, keys and hashes into the spec's temporary table, in place of what it held."""
-    spec = rows.spec
-    columns = (_ORDINAL, *(spec.column(name) for name in spec.key), spec.column("content_hash"))
-    _make_stage(opened.connection, stage_name(spec), columns)
-    arrays = [
-        pa.array(range(len(rows)), pa.int64()),
-        *(rows.content.column(name) for name in spec.key),
-        rows.hashes,
-    ]
-    opened.bulk.load(
-        opened.connection,
-        stage_name(spec),
-        columns,
-        pa.Table.from_arrays(arrays, schema=arrow.schema(columns)),
-    )
-
-
-def _make_stage(connection: Connection, name: str, columns: tuple[Column, ...]) -> None:
-    dialect = connection.dialect
-    kinds = [
-        f'"{column.name}" {SQL_TYPES[column.kind].dialect_impl(dialect).compile(dialect)}'
-        for column in columns
-    ]
-    body = ", ".join([f"{kinds[0]} PRIMARY KEY", *kinds[1:]])
-    connection.exec_driver_sql(f'CREATE TEMPORARY TABLE IF NOT EXISTS "{name}" ({body})')
-    connection.exec_driver_sql(f'DELETE FROM "{name}"')
-
-
-def joined(spec: Spec, left: str, right: str) -> str:
-    """The join condition on the natural key."""
-    return " AND ".join(f'{left}."{name}" = {right}."{name}"' for name in spec.key)
-
-
-def differing(opened: Transaction, spec: Spec, *, alike: str = "", more: str = "") -> list[tuple[Any, ...]]:
-    """The staged rows that are no exact repetition of what is current, and not older than it.
+def differing(
+    opened: Transaction,
+    rows: Rows,
+    *,
+    beside: Sequence[str] = (),
+    alike: Callable[[pa.Table], pa.Array] | None = None,
+) -> pa.Table:
+    """The rows that are no exact repetition of what is current, and not older than it.
 
     Args:
-        alike: a further condition for a repetition.
-        more: further columns of the current row, with a leading comma.
+        beside: further columns of the current row that are wanted.
+        alike: says of current rows which are repeated by equal content; all of them, unless given.
 
     Returns:
-        (ordinal, when the fact was first recorded, number of its newest version, ...), by ordinal; the two
-        are None where the fact is new.
+        ``ordinal``, ``first_recorded_at`` of the fact, ``change_seq`` of its newest version, and the columns
+        beside, by ordinal; all but the ordinal are null where the fact is new.
     """
-    sql = (
-        f"SELECT s.ordinal, c.first_recorded_at, c.change_seq{more} "
-        f'FROM "{stage_name(spec)}" AS s LEFT JOIN "{spec.current}" AS c ON {joined(spec, "s", "c")} '
-        f"WHERE c.content_hash IS NULL OR (NOT (c.content_hash = s.content_hash{alike}){_not_older(opened)}) "
-        "ORDER BY s.ordinal"
+    now = current(opened, rows.spec, rows.content, ("content_hash", "read_at", *_FOUND[1:], *beside))
+    repeated = pc.equal(now.column("content_hash"), pa.chunked_array([rows.hashes], pa.string()))
+    if alike is not None:
+        repeated = pc.and_(repeated, alike(now))
+    stays = pc.fill_null(repeated, fill_value=False)
+    if opened.read_at is not None:
+        # The source showed these current rows later than the rows at hand.
+        later = pc.greater(now.column("read_at"), pa.scalar(opened.read_at + READ_SKEW, arrow.MOMENT))
+        stays = pc.or_(stays, pc.fill_null(later, fill_value=False))
+    return now.select([*_FOUND, *beside]).filter(pc.invert(stays))
+
+
+def current(opened: Transaction, spec: Spec, keyed: pa.Table, names: Sequence[str]) -> pa.Table:
+    """What is current of the facts that have the keys in a table.
+
+    Returns:
+        ``ordinal``, the row of the table, and the named columns, null where there is no such fact.
+    """
+    columns = (_ORDINAL, *(spec.column(name) for name in names))
+    keys = _keys(spec, keyed)
+    known = pa.concat_tables(
+        [arrow.schema(columns).empty_table()]
+        + [
+            opened.bulk.read(
+                opened.connection,
+                _lookup(opened.connection, spec, names, start),
+                {"listed": orjson.dumps(keys[start : start + LOOKUP_ROWS]).decode()},
+                columns,
+            )
+            for start in range(0, len(keys), LOOKUP_ROWS)
+        ],
+        promote_options="permissive",
     )
-    cursor = opened.connection.connection.cursor()
-    try:
-        cursor.execute(sql)
-        return [tuple(row) for row in cursor.fetchall()]
-    finally:
-        cursor.close()
+    ordinals = pa.array(range(len(keys)), pa.int64())
+    place = pc.index_in(ordinals, value_set=known.column("ordinal"))
+    return known.take(place).set_column(0, "ordinal", ordinals)
 
 
-def _not_older(opened: Transaction) -> str:
-    """A condition that leaves a current row alone which its source showed later than the rows at hand."""
-    if opened.read_at is None:
-        return ""
-    # A moment's text is digits and signs alone, and both databases compare it as a moment.
-    return f" AND (c.read_at IS NULL OR c.read_at <= '{moment_text(opened.read_at)}')"
+_LISTED = {
+    # A cross join keeps SQLite from reading the projection first.
+    "sqlite": (
+        "s.key",
+        "json_each(:listed) AS s CROSS JOIN",
+        "json_extract(s.value, '$[{place}]')",
+    ),
+    "postgresql": (
+        "s.place - 1",
+        "json_array_elements(CAST(:listed AS json)) WITH ORDINALITY AS s(value, place) JOIN",
+        "CAST(s.value ->> {place} AS {kind})",
+    ),
+}
+"""The place of a listed key, the join with the list, and a part of the key."""
+
+
+def _lookup(connection: Connection, spec: Spec, names: Sequence[str], start: int) -> str:
+    """A query for the current rows of the keys in ``:listed``, whose first has the ordinal ``start``."""
+    dialect = connection.dialect
+    place, listed, part = _LISTED[dialect.name]
+    kinds = [SQL_TYPES[spec.column(name).kind].dialect_impl(dialect).compile(dialect) for name in spec.key]
+    condition = " AND ".join(
+        f'c."{name}" = {part.format(place=number, kind=kind)}'
+        for number, (name, kind) in enumerate(zip(spec.key, kinds, strict=True))
+    )
+    columns = quoted(names, "c.")
+    return (
+        f'SELECT {place} + {start} AS ordinal, {columns} FROM {listed} "{spec.current}" AS c ON {condition}'
+    )
+
+
+def _keys(spec: Spec, keyed: pa.Table) -> list[tuple[Any, ...]]:
+    """The keys of a table's rows as values that JSON has."""
+    columns = ((spec.column(name), whole(keyed.column(name))) for name in spec.key)
+    parts = (iso_text(part) if column.kind is Kind.MOMENT else part for column, part in columns)
+    return list(zip(*(part.to_pylist() for part in parts), strict=True))
 
 
 def append(
-    opened: Transaction,
-    rows: Rows,
-    found: Sequence[tuple[Any, ...]],
-    state: dict[str, list[Any]] | None = None,
+    opened: Transaction, rows: Rows, found: pa.Table, state: Mapping[str, list[Any]] | None = None
 ) -> None:
     """Write the found rows to the history, and from there to the projection.
 
@@ -200,51 +225,42 @@ def append(
         found: as :func:`differing` gives them.
         state: values of the spec's state columns for each found row.
     """
-    if not found:
+    count = len(found)
+    if not count:
         return
-    spec, count = rows.spec, len(found)
+    spec = rows.spec
     first = opened.take(count)
     content, hashes = rows.content, rows.hashes
     if count < len(rows):
-        ordinals = pa.array([row[0] for row in found], pa.int64())
+        ordinals = whole(found.column("ordinal"))
         content, hashes = content.take(ordinals), hashes.take(ordinals)
     beside = [pa.array((state or {})[column.name], pa.string()) for column in spec.state]
+    recorded_at = pa.scalar(opened.recorded_at, arrow.MOMENT)
     bookkeeping = [
         hashes,
-        pa.repeat(pa.scalar(opened.recorded_at, arrow.MOMENT), count),
-        _first_recorded(opened, [row[1] for row in found]),
+        pa.repeat(recorded_at, count),
+        pc.fill_null(found.column("first_recorded_at"), recorded_at),
         pa.array(range(first, first + count), pa.int64()),
-        pa.array([row[2] for row in found], pa.int64()),
+        found.column("change_seq"),
         pa.repeat(pa.scalar(opened.read_at, arrow.MOMENT), count),
     ]
     arrays = [*content.columns, *beside, *bookkeeping]
     versions = pa.Table.from_arrays(arrays, schema=arrow.schema(spec.stored))
     opened.bulk.load(opened.connection, spec.version, spec.stored, versions)
-    project(opened.connection, spec, first)
+    all_new = found.column("change_seq").null_count == count
+    _project(opened.connection, spec, first, all_new=all_new)
 
 
-def _first_recorded(opened: Transaction, values: list[Any]) -> pa.Array:
-    if all(value is None for value in values):
-        return pa.repeat(pa.scalar(opened.recorded_at, arrow.MOMENT), len(values))
-    moments = [
-        opened.recorded_at
-        if value is None
-        else datetime.fromisoformat(value)
-        if isinstance(value, str)
-        else value
-        for value in values
-    ]
-    return pa.array(moments, arrow.MOMENT)
-
-
-def project(connection: Connection, spec: Spec, first: int) -> None:
+def _project(connection: Connection, spec: Spec, first: int, *, all_new: bool) -> None:
     """Bring the projection up to date with the versions from a change number on."""
     names = [column.name for column in spec.projected]
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in spec.key)
+    # Where no fact is known yet there is no conflict, and to look for one costs a tenth of the commit.
+    replacing = "" if all_new else f" ON CONFLICT ({quoted(spec.key)}) DO UPDATE SET {changes}"
     connection.execute(
         text(
             f'INSERT INTO "{spec.current}" ({quoted(names)}) SELECT {quoted(names)} FROM "{spec.version}" '
-            f"WHERE change_seq >= :first ON CONFLICT ({quoted(spec.key)}) DO UPDATE SET {changes}"
+            f"WHERE change_seq >= :first{replacing}"
         ),
         {"first": first},
     )

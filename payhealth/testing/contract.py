@@ -18,7 +18,7 @@ from payhealth.domain.coverage import StreamState, holes
 from payhealth.domain.errors import AmountError, InputError, SourceError, TimeError
 from payhealth.domain.money import MAX_SCALED, from_scaled
 from payhealth.domain.records import RECORD_TYPES, Entry, Movement, Record, Rejected
-from payhealth.ports import Batch, PullOutcome, RunChanges, Source, Store, StreamPlan, WriteCounts
+from payhealth.ports import READ_SKEW, Batch, PullOutcome, RunChanges, Source, Store, StreamPlan, WriteCounts
 from payhealth.testing import samples
 from payhealth.testing.memory import MemoryStore
 
@@ -148,10 +148,11 @@ class StoreContract:
 
     def test_what_was_read_later_stays(self, store: Store) -> None:
         """A step that was read before the current row, and is committed after it, changes nothing."""
-        early, late = samples.MOMENT, samples.MOMENT + timedelta(seconds=1)
+        early, late = samples.MOMENT, samples.MOMENT + READ_SKEW + timedelta(seconds=1)
         newer, older = samples.movement(), samples.movement(status="pending")
         for record, read_at, expected in (
             (newer, late, WriteCounts(new=1)),
+            (newer, early + timedelta(seconds=1), WriteCounts(unchanged=1)),
             (older, early, WriteCounts(unchanged=1)),
             (older, None, WriteCounts(changed=1)),
             (newer, early, WriteCounts(changed=1)),
@@ -187,6 +188,7 @@ class StoreContract:
         assert numbers == sorted(set(numbers))
         assert store.changes(Movement, after=numbers[0]).num_rows == len(numbers) - 1
         assert store.changes(Movement, after=numbers[-1]).num_rows == 0
+        assert store.changes(Movement, after=0, limit=2)["change_seq"].to_pylist() == numbers[:2]
 
     def state(self, store: Store, plan: StreamPlan) -> StreamState:
         """The state of the stream of charges."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from payhealth.domain.coverage import CoverageWindow, StreamState, merge
 from payhealth.domain.records import RECORD_TYPES, Record, Rejected
 from payhealth.domain.times import utc
-from payhealth.ports import Batch, PullOutcome, RunChanges, StreamPlan, WriteCounts
+from payhealth.ports import READ_SKEW, Batch, PullOutcome, RunChanges, StreamPlan, WriteCounts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +109,9 @@ class MemoryStore:
             known = fact.by(None)
             if known is None:
                 new += 1
-            elif known.record == record or (read_at and known.read_at and known.read_at > read_at):
+            elif known.record == record or (
+                read_at and known.read_at and known.read_at > read_at + READ_SKEW
+            ):
                 continue
             else:
                 changed += 1
@@ -189,12 +191,12 @@ class MemoryStore:
         rows = [row for row in newest if row["connector"] == connector and row[column] in set(values)]
         return _table(record_type, rows, "recorded_at", "first_recorded_at", "read_at")
 
-    def changes(self, record_type: type[Record], *, after: int) -> pa.Table:
+    def changes(self, record_type: type[Record], *, after: int, limit: int | None = None) -> pa.Table:
         """Versions committed after a change number was read, ascending."""
         facts = self._facts[record_type].values()
         rows = [fact.row(version) for fact in facts for version in fact.versions]
         rows = sorted((row for row in rows if row["change_seq"] > after), key=itemgetter("change_seq"))
-        return _table(record_type, rows, "recorded_at", "change_seq")
+        return _table(record_type, rows[:limit], "recorded_at", "change_seq")
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a query over the views."""

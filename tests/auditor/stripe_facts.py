@@ -162,7 +162,7 @@ def _of_charge(facts: Facts, charge: Raw) -> Iterator[Expected]:
 def _of_refund(facts: Facts, refund: Raw) -> Iterator[Expected]:
     """The text: "a refund once succeeded (a failed one is ``refund_reversal``)"."""
     charge = facts.lists["charges"].get(id_of(refund.get("charge")) or "")
-    if charge is not None and not charge["captured"]:
+    if _is_release(facts, refund, charge):
         return
     moved = id_of(refund.get("balance_transaction"))
     if refund["status"] != "succeeded" and moved is None:
@@ -179,6 +179,17 @@ def _of_refund(facts: Facts, refund: Raw) -> Iterator[Expected]:
     if back is not None:
         seconds = frozenset({facts.lists["balance_transactions"][back]["created"]})
         yield Expected(kind="refund_reversal", movement_id=None, seconds=seconds, **common)
+
+
+def _is_release(facts: Facts, refund: Raw, charge: Raw | None) -> bool:
+    """Whether it lets go of what was only held, or its booking may still turn out to say so."""
+    if charge is not None and not charge["captured"]:
+        return True
+    booked = facts.lists["balance_transactions"].get(id_of(refund.get("balance_transaction")) or "")
+    if booked is not None:
+        return bool(booked["reporting_category"] == "partial_capture_reversal")
+    in_part = charge is not None and charge["amount_captured"] < charge["amount"]
+    return in_part or refund.get("reason") == "expired_uncaptured_charge"
 
 
 def _of_dispute(facts: Facts, dispute: Raw) -> Iterator[Expected]:

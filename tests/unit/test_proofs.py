@@ -199,7 +199,14 @@ def test_nothing_to_match_at_all(store: SqlStore) -> None:
 def test_the_checks_over_proofs_read_either_database(store: SqlStore) -> None:
     """Their queries run on both, and give moments, amounts and states as they are."""
     gap = BookingGap(
-        connector="cards", object_id="txn_9", reason="?", since=MOMENT, amount=None, asset=None, closed=False
+        connector="cards",
+        object_id="txn_9",
+        reason="?",
+        moved_at=MOMENT,
+        since=MOMENT,
+        amount=None,
+        asset=None,
+        closed=False,
     )
     balance = BalanceProof(
         connector="cards",

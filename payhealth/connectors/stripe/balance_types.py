@@ -44,20 +44,28 @@ SOURCE_OBJECTS: Mapping[str, str | None] = {
 }
 """Type -> the type of object that its source names; None where it is none of ours."""
 
-_ADJUSTED: Mapping[str, str] = {"dp_": "dispute", "du_": "dispute", "re_": "refund", "pyr_": "refund"}
-"""Prefix of the id -> what an adjustment was made for."""
+_PREFIXES: Mapping[str, str] = {
+    **dict.fromkeys(("ch_", "py_"), "charge"),
+    **dict.fromkeys(("re_", "pyr_"), "refund"),
+    **dict.fromkeys(("dp_", "du_"), "dispute"),
+    "po_": "payout",
+}
+"""Prefix of an id -> the type of its object."""
+
+_NO_OBJECT = frozenset(_OF_NO_OBJECT)
 
 
 def source_type(transaction_type: str, source_id: str | None) -> str | None:
     """The type of object behind a line of the balance, None where it has none, or none that we read.
 
+    The id says it where its prefix is known: lines of one type have sources of several (a payment that
+    failed after all is booked as ``payment_failure_refund`` of the charge or of a refund).
+
     Args:
         transaction_type: the line's ``type``, of which Stripe may add more.
         source_id: the line's ``source``.
     """
-    if not source_id:
+    if not source_id or transaction_type in _NO_OBJECT:
         return None
-    if transaction_type == "adjustment":
-        found = (kind for prefix, kind in _ADJUSTED.items() if source_id.startswith(prefix))
-        return next(found, None)
-    return SOURCE_OBJECTS.get(transaction_type)
+    found = (kind for prefix, kind in _PREFIXES.items() if source_id.startswith(prefix))
+    return next(found, SOURCE_OBJECTS.get(transaction_type))

@@ -21,7 +21,7 @@ from payhealth.connectors.stripe.windows import Cursor
 from payhealth.domain.coverage import CoverageWindow
 from payhealth.domain.errors import SourceDataError
 from payhealth.domain.money import parse_amount
-from payhealth.domain.records import BookingGap
+from payhealth.domain.records import BookingGap, Rejected
 from payhealth.domain.times import parse_moment
 from payhealth.ports import Batch, StoreReader
 
@@ -65,9 +65,16 @@ from v_disputes d
 left join v_balance_transactions b on b.connector = d.connector and b.source_id = d.dispute_id
 where d.connector = :connector and d.created_at >= :lower and d.created_at < :upper
     and ph_cmp(d.withdrawn, 0) <> 0 and b.balance_transaction_id is null
+union all
+select 'balance_transaction', m.movement_id, m.movement_id, m.amount, m.asset, m.effective_at
+from v_movements m
+left join v_balance_transactions b
+    on b.connector = m.connector and b.balance_transaction_id = m.movement_id
+where m.connector = :connector and m.effective_at >= :lower and m.effective_at < :upper
+    and m.status = 'succeeded' and substr(m.movement_id, 1, 4) = 'txn_' and b.balance_transaction_id is null
 """
 
-_OPEN = "select object_id, since from v_booking_gaps where connector = :connector and not closed"
+_OPEN = "select object_id, moved_at, since from v_booking_gaps where connector = :connector and not closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,22 +96,40 @@ def pull(reading: Reading, cursor: str | None, now: datetime, reader: StoreReade
     """
     position = _Position.parse(cursor, reading)
     upper_s = _listed_until_s(reading, reader)
-    open_gaps = {row["object_id"]: row["since"] for row in reader.rows(_OPEN, {"connector": reading.name})}
-    lower_s = position.lower_s(
-        reading, seconds(now), [seconds(parse_moment(at)) for at in open_gaps.values()]
-    )
+    open_gaps = _open_gaps(reading, reader)
+    lower_s = position.lower_s(reading, seconds(now), [gap.moved_s for gap in open_gaps.values()])
     for object_type, ids in _wanted(_halves(reading, lower_s, upper_s, reader)).items():
         stream = reading.stream_of(object_type)
         if stream is not None:
             yield from reading.fetched(stream, ids, STREAM, reader)
-    gaps = list(_gaps(reading, _halves(reading, lower_s, upper_s, reader), reader))
-    closed = [_closed(reading, object_id, reader) for object_id in open_gaps.keys() - _ids(gaps)]
+    alone = _halves(reading, lower_s, upper_s, reader)
+    gaps = list(_gaps(reading, alone, {gap: open_gaps[gap].since for gap in open_gaps}, now, reader))
+    # What lies outside of where it was looked was not found together either.
+    looked_at = {gap for gap in open_gaps if lower_s <= open_gaps[gap].moved_s < upper_s}
+    closed = [_closed(reading, gap, reader) for gap in looked_at - _ids(gaps)]
     yield Batch(
         stream=STREAM,
         records={BookingGap: [*gaps, *closed]},
         windows=_covered(reading, upper_s, now),
         cursor=position.moved(upper_s, seconds(now), reading).text(),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    """A gap that is known: when its money moved, and since when it is known."""
+
+    moved_s: int
+    since: datetime
+
+
+def _open_gaps(reading: Reading, reader: StoreReader) -> dict[str, _Open]:
+    return {
+        row["object_id"]: _Open(
+            moved_s=seconds(parse_moment(row["moved_at"])), since=parse_moment(row["since"])
+        )
+        for row in reader.rows(_OPEN, {"connector": reading.name})
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +207,13 @@ def _wanted(halves: Sequence[_Half]) -> dict[str, set[str]]:
     return dict(sorted(found.items(), key=lambda item: item[0] == "balance_transaction"))
 
 
-def _gaps(reading: Reading, halves: Sequence[_Half], reader: StoreReader) -> Iterator[BookingGap]:
+def _gaps(
+    reading: Reading,
+    halves: Sequence[_Half],
+    since: Mapping[str, datetime],
+    now: datetime,
+    reader: StoreReader,
+) -> Iterator[BookingGap]:
     """The halves that stay alone. A line whose object was just read whole is none: its money is known."""
     known = {
         (object_type, found_id)
@@ -197,16 +228,23 @@ def _gaps(reading: Reading, halves: Sequence[_Half], reader: StoreReader) -> Ite
             connector=reading.name,
             object_id=half.object_id,
             reason=half.reason,
-            since=parse_moment(half.gap["at"]),
+            moved_at=parse_moment(half.gap["at"]),
+            since=since.get(half.object_id, now),
             amount=None if amount is None else parse_amount(str(amount)),
             asset=half.gap["asset"],
         )
 
 
 def _recorded(reading: Reading, object_type: str, ids: set[str], reader: StoreReader) -> list[str]:
+    """The objects that are recorded as they are: not those whose newest version was not understood."""
     record = RECORDS[object_type]
-    found: list[str] = reader.lookup(record, reading.name, record.KEY[-1], ids)[record.KEY[-1]].to_pylist()
-    return found
+    stored = reader.lookup(record, reading.name, record.KEY[-1], ids)
+    rejected = reader.lookup(Rejected, reading.name, "object_id", ids)
+    refused_at = dict(
+        zip(rejected["object_id"].to_pylist(), rejected["recorded_at"].to_pylist(), strict=True)
+    )
+    rows = zip(stored[record.KEY[-1]].to_pylist(), stored["recorded_at"].to_pylist(), strict=True)
+    return [found for found, at in rows if found not in refused_at or refused_at[found] < at]
 
 
 def _ids(gaps: Sequence[BookingGap]) -> set[str]:

@@ -5,7 +5,7 @@ Source: https://docs.stripe.com/api/pagination
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from payhealth.connectors.stripe.errors import IncompleteError, NotPermittedError
+from payhealth.connectors.stripe.fields import is_id
 from payhealth.connectors.stripe.http import Answer, CursorGoneError, Params, StripeHttp
 from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.domain.errors import SourceDataError, SourceUnavailableError
@@ -22,6 +23,8 @@ PAGE_OBJECTS = 100
 """Stripe's largest page; its default is ten."""
 
 _RESTARTS_MAX = 3
+_STEPS = frozenset({".", ".."})
+"""Quoting leaves them as they are, and as a part of a path they lead to another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +93,21 @@ class StripeClient:
     def listed(
         self, resource: str, filters: Mapping[str, str], *, expand: tuple[str, ...] = ()
     ) -> Iterator[Page]:
-        """Every page of a list under these filters; as :meth:`pages`."""
+        """Every page of a list under these filters; as :meth:`pages`.
+
+        No object is gone on from twice, so that pages that name each other come to an end.
+        """
         params: dict[str, str | list[str]] = {"limit": str(PAGE_OBJECTS), **filters}
         if expand:
             params["expand[]"] = [f"data.{name}" for name in expand]
         restarts = 0
         after: str | None = None
+        used: set[str] = set()
         while True:
             try:
                 page = self._page(resource, params if after is None else {**params, "starting_after": after})
             except CursorGoneError:
-                restarts, after = restarts + 1, None
+                restarts, after, used = restarts + 1, None, set()
                 if restarts > _RESTARTS_MAX:
                     raise SourceUnavailableError(
                         f"{self._connector}: objects vanish from {resource} while it is read",
@@ -110,7 +117,8 @@ class StripeClient:
             yield page
             if not page.has_more:
                 return
-            after = self._next_cursor(resource, page, after)
+            after = self._next_cursor(resource, page, used)
+            used.add(after)
 
     def first(self, resource: str) -> Page:
         """Ask for one object of a list, to learn whether the key may.
@@ -125,8 +133,17 @@ class StripeClient:
         return self._http.send(resource, f"/v1/{resource}", {}, missing_ok=missing_ok)
 
     def fetch(self, resource: str, object_id: str, *, expand: tuple[str, ...] = ()) -> Answer:
-        """One object by its id; the answer's body is None where there is none."""
-        path = f"/v1/{resource}/{_path_part(object_id)}"
+        """One object by its id; the answer's body is None where there is none.
+
+        What can be no id names no object of Stripe's, and nothing is asked for.
+
+        Raises:
+            NotGivenError: Stripe does not give this one.
+            SourceError: it gives none at present.
+        """
+        if not is_id(object_id) or object_id in _STEPS:
+            return Answer(body=None, read_at=None, requests=0)
+        path = f"/v1/{resource}/{quote(object_id, safe='')}"
         params = {"expand[]": list(expand)} if expand else {}
         return self._http.send(f"{resource}/id", path, params, missing_ok=True)
 
@@ -172,18 +189,14 @@ class StripeClient:
             )
         return Page(objects=objects, has_more=has_more, read_at=answer.read_at, requests=answer.requests)
 
-    def _next_cursor(self, resource: str, page: Page, before: str | None) -> str:
-        ids = [
-            item["id"] for item in page.objects if isinstance(item, dict) and isinstance(item.get("id"), str)
-        ]
-        # A page that ends where it began would be asked for without end.
-        if not ids or ids[-1] == before:
+    def _next_cursor(self, resource: str, page: Page, used: Container[str]) -> str:
+        ids = [item["id"] for item in page.objects if isinstance(item, dict) and is_id(item.get("id"))]
+        if not ids:
             raise SourceDataError(
-                f"{self._connector}: the list of {resource} does not go on after {before!r}"
+                f"{self._connector}: the list of {resource} does not go on: no object of a page has an id"
+            )
+        if ids[-1] in used:
+            raise SourceDataError(
+                f"{self._connector}: the list of {resource} does not go on: it leads back to where it was"
             )
         return str(ids[-1])
-
-
-def _path_part(object_id: str) -> str:
-    """An id as a part of a path: a hostile one must not reach another endpoint."""
-    return quote(object_id, safe="")

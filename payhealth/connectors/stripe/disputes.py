@@ -139,10 +139,11 @@ def _converted(value: int, amount: int, listed: Sequence[JsonObject]) -> int:
     """A flow that was settled in another currency, in the dispute's own.
 
     Stripe withdraws the disputed amount once and gives it back at most once, at the rate of each day:
-    the sign is what the line says, and the amount is the dispute's. With more lines that would be a
-    guess.
+    the sign is what the line says, and the amount is the dispute's. With several lines of one direction
+    that would be a guess; lines of 0 are fees alone.
     """
-    if len(listed) > 2:
+    amounts = [signed(booked, "amount") for booked in listed if type(booked) is dict]
+    if sum(each * value > 0 for each in amounts) > 1:
         raise UnfitError("several withdrawals or reversals in another currency than the dispute's")
     return 0 if not value else amount if value > 0 else -amount
 

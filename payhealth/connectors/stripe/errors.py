@@ -30,7 +30,19 @@ class NoSuchAccountError(SourceRefusedError):
     """The key has no access to the connected account, or there is none (403)."""
 
 
-class IncompleteError(SourceDataError):
+class NotGivenError(SourceDataError):
+    """Stripe answered, and did not give this one thing: others may still be asked for.
+
+    Args:
+        why: in a word or two, the same at every attempt, without anything of the answer's.
+    """
+
+    def __init__(self, message: str, *, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class IncompleteError(NotGivenError):
     """Stripe understood the request and misses something in it (400): it would have let us."""
 
 
@@ -57,8 +69,8 @@ def from_status(status: int, body: Any, *, connector: str, endpoint: str) -> Sou
         )
     if 300 <= status < 400:
         return SourceDataError(f"{where} sent us elsewhere ({status})", hint="check api_base")
-    kind = IncompleteError if status == 400 else SourceDataError
-    return kind(f"{where} answered {status}{_codes(body)} to {endpoint}")
+    kind = IncompleteError if status == 400 else NotGivenError
+    return kind(f"{where} answered {status}{_codes(body)} to {endpoint}", why=str(status))
 
 
 def _code(body: Any) -> Any:

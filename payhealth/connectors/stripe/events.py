@@ -37,7 +37,7 @@ from payhealth.domain.records import (
     SetupIntent,
     SourceEvent,
 )
-from payhealth.ports import Batch, StoreReader
+from payhealth.ports import READ_SKEW, Batch, StoreReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,6 +110,8 @@ def pull(reading: Reading, cursor: str | None, now: datetime, reader: StoreReade
         position = replace(position, listed=batch.cursor)
         yield replace(batch, cursor=position.text())
     yield from _followed(reading, position, reader)
+    # What lists showed has served its purpose: the next pull reads them anew.
+    reading.seen.clear()
 
 
 def _listed(reading: Reading, position: _Position, now: datetime, reader: StoreReader) -> Iterator[Batch]:
@@ -141,12 +143,14 @@ def _followed(reading: Reading, position: _Position, reader: StoreReader) -> Ite
     """Read the objects of the events recorded since the last pull, in the order of their recording."""
     import pyarrow.compute as pc
 
-    recorded = reader.changes(SourceEvent, after=position.followed_seq)
-    recorded = recorded.filter(pc.equal(recorded["connector"], reading.name))
-    for start in range(0, recorded.num_rows, _FOLLOWED_AT_ONCE):
-        part = recorded.slice(start, _FOLLOWED_AT_ONCE)
-        position = replace(position, followed_seq=pc.max(part["change_seq"]).as_py())
-        yield replace(_follow(reading, part, reader), cursor=position.text())
+    while True:
+        recorded = reader.changes(SourceEvent, after=position.followed_seq, limit=_FOLLOWED_AT_ONCE)
+        if not recorded.num_rows:
+            return
+        # Events of other connectors are passed over, and not looked at again.
+        position = replace(position, followed_seq=pc.max(recorded["change_seq"]).as_py())
+        own = recorded.filter(pc.equal(recorded["connector"], reading.name))
+        yield replace(_follow(reading, own, reader), cursor=position.text())
 
 
 def _follow(reading: Reading, events: pa.Table, reader: StoreReader) -> Batch:
@@ -156,8 +160,7 @@ def _follow(reading: Reading, events: pa.Table, reader: StoreReader) -> Batch:
         stream = reading.stream_of(object_type)
         if stream is None or object_type not in RECORDS:
             continue
-        wanted = _unseen(reading.seen.get(stream.resource, ()), changes)
-        wanted = _not_read_since(reading, object_type, wanted, reader)
+        wanted = _news(reading, object_type, changes, reading.seen.get(stream.resource, ()), reader)
         parts += reading.fetched(stream, [change.object_id for change in wanted], STREAM, reader)
     return Batch(
         stream=STREAM,
@@ -189,32 +192,41 @@ def _change(row: Mapping[str, Any]) -> _Change:
     )
 
 
-def _unseen(seen: Sequence[Seen], changes: Sequence[_Change]) -> list[_Change]:
-    """The changes that no list of this process showed: it was read before them, or not where they lie."""
-    return [change for change in changes if not any(_shown(each, change) for each in seen)]
+def _news(
+    reading: Reading,
+    object_type: str,
+    changes: Sequence[_Change],
+    seen: Sequence[Seen],
+    reader: StoreReader,
+) -> list[_Change]:
+    """The changes that were not read after they happened, neither in this process nor before.
+
+    An object that the store does not hold is news whatever was listed: a list may show it late.
+    """
+    record = RECORDS[object_type]
+    stored = reader.lookup(record, reading.name, record.KEY[-1], [each.object_id for each in changes])
+    rows = zip(stored[record.KEY[-1]].to_pylist(), stored["read_at"].to_pylist(), strict=True)
+    read_at_s = {found_id: seconds(read_at) if read_at else 0 for found_id, read_at in rows}
+    return [
+        each
+        for each in changes
+        if each.object_id not in read_at_s
+        or not (_is_past(each, read_at_s[each.object_id]) or any(_shown(known, each) for known in seen))
+    ]
 
 
 def _shown(seen: Seen, change: _Change) -> bool:
     made_s = change.object_created_s
-    # Clocks are cut to the second: within the same one nobody knows which came first.
-    return made_s is not None and seen.lower_s <= made_s < seen.upper_s and change.created_s < seen.read_at_s
+    return made_s is not None and seen.lower_s <= made_s < seen.upper_s and _is_past(change, seen.read_at_s)
 
 
-def _not_read_since(
-    reading: Reading, object_type: str, changes: Sequence[_Change], reader: StoreReader
-) -> list[_Change]:
-    """The changes to objects that were not read after their event, in this process or before."""
-    if not changes:
-        return []
-    record = RECORDS[object_type]
-    id_column = record.KEY[-1]
-    stored = reader.lookup(record, reading.name, id_column, [each.object_id for each in changes])
-    rows = zip(stored[id_column].to_pylist(), stored["read_at"].to_pylist(), strict=True)
-    read_at_s = {found_id: seconds(read_at) for found_id, read_at in rows if read_at is not None}
-    return [each for each in changes if each.created_s >= read_at_s.get(each.object_id, 0)]
+def _is_past(change: _Change, read_at_s: int) -> bool:
+    """Whether a reading came after a change for sure: no two machines' clocks agree to the second."""
+    return change.created_s < read_at_s - READ_SKEW.total_seconds()
 
 
 def tell_unknown(name: str, unknown: Counter[str]) -> None:
-    """Log the values of Stripe's open lists that this version does not know."""
+    """Log the values of Stripe's open lists that this version does not know, and count anew."""
     if unknown:
         _log.warning("%s: values unknown to this version, kept as they are: %s", name, dict(unknown))
+        unknown.clear()

@@ -13,24 +13,25 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
-from payhealth.connectors.stripe.errors import from_status
+from payhealth.connectors.stripe.answers import cursor_is_gone, host_of, read_at, retry_after_s
+from payhealth.connectors.stripe.errors import NotGivenError, from_status
 from payhealth.connectors.stripe.limiter import RateLimiter
 from payhealth.connectors.stripe.settings import API_VERSION, StripeSettings
-from payhealth.domain.errors import PayhealthError, SourceDataError, SourceUnavailableError
-from payhealth.domain.times import utc
+from payhealth.domain.errors import SourceDataError, SourceUnavailableError
 from payhealth.secrets import Secret
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A page of a hundred charges is some 0.3 MB; more than fifty times that is no page of ours."""
 
 _ANSWER_S_MAX_FACTOR = 4
+_FILE_S_MAX = 3_600.0
+"""For how long a whole file is waited for; what its reader does with the lines does not count."""
+
 _BACKOFF_S = 0.5
 _BACKOFF_S_MAX = 8.0
 _RETRY_AFTER_S_MAX = 60.0
@@ -144,12 +145,8 @@ class StripeHttp:
         Raises:
             SourceError: the file could not be read to its end.
         """
-        parts = urlsplit(url)
-        own = (parts.scheme, parts.netloc) == (
-            self._http.base_url.scheme,
-            self._http.base_url.netloc.decode(),
-        )
-        if not own and (parts.scheme, parts.netloc) not in _FILE_HOSTS:
+        own = (self._http.base_url.scheme, self._http.base_url.netloc.decode())
+        if host_of(url) not in {own, *_FILE_HOSTS}:
             raise SourceDataError(f"{self._connector}: Stripe's file lies on a host that is not Stripe's")
         self._limiter.wait("files")
         self._count()
@@ -158,6 +155,8 @@ class StripeHttp:
                 if response.status_code != 200:
                     raise from_status(response.status_code, None, connector=self._connector, endpoint="files")
                 yield from self._cut(response)
+        except httpx.InvalidURL as error:
+            raise SourceDataError(f"{self._connector}: the address of Stripe's file is none") from error
         except httpx.HTTPError as error:
             raise SourceUnavailableError(
                 f"{self._connector}: a file of {self.provider} broke off ({type(error).__name__})",
@@ -165,12 +164,24 @@ class StripeHttp:
             ) from error
 
     def _cut(self, response: httpx.Response) -> Iterator[bytes]:
+        """The lines, bounded in length and in the time that they are waited for, each and all together."""
         rest = b""
+        line_s = file_s = 0.0
+        asked_s = self._monotonic()
         for chunk in response.iter_bytes():
+            waited_s = self._monotonic() - asked_s
+            line_s, file_s = line_s + waited_s, file_s + waited_s
+            if line_s > self._answer_s_max or file_s > _FILE_S_MAX:
+                raise SourceUnavailableError(
+                    f"{self._connector}: a file of {self.provider} takes too long",
+                    hint="the next pull asks for it anew",
+                )
             *lines, rest = (rest + chunk).split(b"\n")
+            line_s = 0.0 if lines else line_s
             yield from lines
             if len(rest) > _LINE_BYTES_MAX:
                 raise SourceDataError(f"{self._connector}: a line of Stripe's file has no end")
+            asked_s = self._monotonic()
         if rest:
             yield rest
 
@@ -197,9 +208,9 @@ class StripeHttp:
         for attempt in range(1, self._max_attempts + 1):
             self._limiter.wait(endpoint)
             try:
-                body, read_at = self._attempt(endpoint, path, params, missing_ok=missing_ok, form=form)
+                body, answered_at = self._attempt(endpoint, path, params, missing_ok=missing_ok, form=form)
                 self._limiter.went_well(endpoint)
-                return Answer(body=body, read_at=read_at, requests=attempt)
+                return Answer(body=body, read_at=answered_at, requests=attempt)
             except _TryAgainError as failure:
                 if attempt == self._max_attempts:
                     raise SourceUnavailableError(
@@ -231,6 +242,10 @@ class StripeHttp:
         try:
             with self._http.stream(method, path, params=params, data=form) as response:
                 body = self._read(endpoint, response)
+        except httpx.InvalidURL as error:
+            raise NotGivenError(
+                f"{self._connector}: what is asked of {endpoint} fits no address", why="it fits no address"
+            ) from error
         except httpx.TimeoutException as error:
             raise _TryAgainError("no answer in time") from error
         except httpx.TransportError as error:
@@ -239,10 +254,10 @@ class StripeHttp:
             # What is left are answers that cannot be decoded, such as a broken gzip stream.
             raise _TryAgainError(f"an answer that cannot be read ({type(error).__name__})") from error
         if response.status_code == 200:
-            return _parsed(body), _read_at(response)
+            return _parsed(body), read_at(response)
         if response.status_code == 404 and missing_ok:
-            return None, _read_at(response)
-        self._refuse(endpoint, response, body)
+            return None, read_at(response)
+        self._refuse(endpoint, response, body, after_cursor="starting_after" in params)
         raise AssertionError("refuse always raises")
 
     def _read(self, endpoint: str, response: httpx.Response) -> bytes:
@@ -252,18 +267,19 @@ class StripeHttp:
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                raise SourceDataError(
-                    f"{self._connector}: the answer to {endpoint} is larger than {MAX_BODY_BYTES} bytes"
+                raise NotGivenError(
+                    f"{self._connector}: the answer to {endpoint} is larger than {MAX_BODY_BYTES} bytes",
+                    why="it is too large",
                 )
             if self._monotonic() > deadline_s:
                 raise _TryAgainError("the answer takes too long")
         return bytes(body)
 
-    def _refuse(self, endpoint: str, response: httpx.Response, body: bytes) -> None:
+    def _refuse(self, endpoint: str, response: httpx.Response, body: bytes, *, after_cursor: bool) -> None:
         status = response.status_code
         should_retry = response.headers.get("stripe-should-retry")
         if should_retry != "false" and (status >= 500 or status in _RETRIED_STATUS or should_retry == "true"):
-            raise _TryAgainError(f"it answered {status}", _retry_after_s(response), busy=status == 429)
+            raise _TryAgainError(f"it answered {status}", retry_after_s(response), busy=status == 429)
         if status == 429 or status >= 500:
             raise SourceUnavailableError(
                 f"{self._connector}: {endpoint} of {self.provider} answered {status}"
@@ -272,7 +288,7 @@ class StripeHttp:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
             answer = None
-        if status == 400 and _cursor_is_gone(answer):
+        if status == 400 and after_cursor and cursor_is_gone(answer):
             raise CursorGoneError
         raise from_status(status, answer, connector=self._connector, endpoint=endpoint)
 
@@ -283,26 +299,3 @@ def _parsed(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         kind = "a web page" if body.lstrip()[:1] == b"<" else "broken JSON"
         raise _TryAgainError(f"it answered with {kind}") from error
-
-
-def _retry_after_s(response: httpx.Response) -> float | None:
-    """The server's wish in seconds; the form with a date is not used by Stripe."""
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else None
-
-
-def _read_at(response: httpx.Response) -> datetime | None:
-    """The server's clock, None where it does not say or says nonsense."""
-    try:
-        return utc(parsedate_to_datetime(response.headers["date"]))
-    except (KeyError, ValueError, PayhealthError):
-        return None
-
-
-def _cursor_is_gone(answer: Any) -> bool:
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return (
-        isinstance(error, dict)
-        and error.get("code") == "resource_missing"
-        and error.get("param") == "starting_after"
-    )

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from payhealth.connectors.stripe.client import Page
 from payhealth.connectors.stripe.parallel import as_they_come
 from payhealth.connectors.stripe.reading import BATCH_OBJECTS, DAY_S, Reading, Seen, earliest, seconds
@@ -103,11 +105,15 @@ class ListPull:
         start_s = self._reading.start_s
         if self._fresh or self._stream.resource == "events":
             return known
-        if self._upper_s - max(known.until_s, known.began_s) > EVENTS_KEPT_S - _MARGIN_S:
-            # Events of that time are gone: nothing tells any more what changed, so all is read again.
-            # A first reading that is still under way lies far back too, but began not long ago.
-            return replace(known, again_s=(start_s, known.until_s), again_at_s=self._upper_s)
-        if known.again_s is not None or self._upper_s - known.again_at_s < settings.repull_every_s:
+        if self._changes_were_missed(known):
+            return replace(
+                known,
+                again_s=(start_s, known.until_s),
+                again_at_s=self._upper_s,
+                began_s=self._upper_s,
+            )
+        is_due = not 0 <= self._upper_s - known.again_at_s < settings.repull_every_s
+        if known.again_s is not None or not is_due:
             return known
         days = settings.repull_days
         if self._stream.resource == "disputes":
@@ -115,6 +121,28 @@ class ListPull:
         lower_s = max(start_s, known.until_s - days * DAY_S)
         again = (lower_s, known.until_s) if lower_s < known.until_s else None
         return replace(known, again_s=again, again_at_s=self._upper_s)
+
+    def _changes_were_missed(self, known: Cursor) -> bool:
+        """Whether nothing tells any more what changed, so that everything must be read again.
+
+        Either events were not followed for so long that Stripe has dropped some, or they were followed while
+        this list was not read, and so were passed over.
+        """
+        followed_s = self._followed_until_s()
+        if followed_s is None:
+            return self._upper_s - known.began_s > EVENTS_KEPT_S - _MARGIN_S
+        gone = self._upper_s - max(followed_s, known.began_s) > EVENTS_KEPT_S - _MARGIN_S
+        return gone or followed_s - max(known.until_s, known.began_s) > _MARGIN_S
+
+    def _followed_until_s(self) -> int | None:
+        """Up to when events were listed, None before the first of them."""
+        text = self._reader.cursor(self._reading.name, "events") if self._reader else None
+        try:
+            listed = orjson.loads(text)["listed"] if text else None
+            return None if listed is None else Cursor.parse(listed).until_s
+        except (ValueError, KeyError, TypeError):
+            # The stream of events says what is wrong with its own cursor.
+            return None
 
     def _parts(self) -> list[_Part]:
         known = self._cursor
@@ -141,6 +169,7 @@ class ListPull:
             for bounds, page in as_they_come(cutter.cut, self._pages, workers=workers):
                 window = windows.of(bounds)
                 if page is not None:
+                    self._reading.tick(page.read_at)
                     gathered.pages.append(window.taken(page))
                 else:
                     cutter.held(bounds[1] - bounds[0], window.objects)

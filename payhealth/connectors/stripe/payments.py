@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from payhealth.connectors.stripe.errors import NotGivenError
+from payhealth.connectors.stripe.not_given import rejected
 from payhealth.connectors.stripe.streams import STREAMS, translate
 from payhealth.connectors.stripe.translate import Payment, Rules
-from payhealth.domain.records import Movement, MovementKind, MovementStatus, Record
+from payhealth.domain.records import Charge, Movement, MovementKind, MovementStatus, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,32 +47,45 @@ class Payments:
             SourceError: a charge could not be fetched.
         """
         stored = reader.lookup(Movement, self._rules.connector, "movement_id", charge_ids)
-        found = Found(payments=_payments(stored))
+        charges = reader.lookup(Charge, self._rules.connector, "charge_id", charge_ids)
+        found = Found(payments=_payments(stored, charges))
         for charge_id in sorted(charge_ids - found.payments.keys()):
             self._fetch(charge_id, found)
         return found
 
     def _fetch(self, charge_id: str, found: Found) -> None:
         stream = STREAMS["charges"]
-        answer = self._client.fetch(stream.resource, charge_id, expand=stream.expand)
+        try:
+            answer = self._client.fetch(stream.resource, charge_id, expand=stream.expand)
+        except NotGivenError as error:
+            # What is known of the charge's refunds and disputes must not wait for it.
+            found.tables.append(rejected(self._rules.connector, stream.resource, {charge_id: error}))
+            return
         if answer.body is None:
             return
         tables = translate(stream, [answer.body], self._rules).records
         found.tables.append(tables)
         if Movement in tables:
-            found.payments.update(_payments(tables[Movement]))
+            found.payments.update(_payments(tables[Movement], tables[Charge]))
 
 
-def _payments(table: pa.Table) -> dict[str, Payment]:
-    rows: list[dict[str, Any]] = table.select(_COLUMNS).to_pylist()
-    return {row["movement_id"]: _payment(row) for row in rows if row["kind"] == MovementKind.CHARGE}
+def _payments(movements: pa.Table, charges: pa.Table) -> dict[str, Payment]:
+    amounts = charges.select(["charge_id", "amount", "amount_captured"]).to_pylist()
+    in_part = {row["charge_id"] for row in amounts if row["amount_captured"] < row["amount"]}
+    rows: list[dict[str, Any]] = movements.select(_COLUMNS).to_pylist()
+    return {
+        row["movement_id"]: _payment(row, in_part=row["movement_id"] in in_part)
+        for row in rows
+        if row["kind"] == MovementKind.CHARGE
+    }
 
 
-def _payment(row: dict[str, Any]) -> Payment:
+def _payment(row: dict[str, Any], *, in_part: bool) -> Payment:
     return Payment(
         payment_key=row["payment_key"],
         account=row["account"] or "",
         handle=row["handle"] or "",
         reference=row["reference"] or "",
         captured=row["status"] == MovementStatus.SUCCEEDED,
+        in_part=in_part,
     )

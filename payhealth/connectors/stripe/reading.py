@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from payhealth.connectors.stripe.client import StripeClient
+from payhealth.connectors.stripe.errors import NotGivenError
+from payhealth.connectors.stripe.http import Answer
+from payhealth.connectors.stripe.not_given import rejected
 from payhealth.connectors.stripe.parallel import as_they_come
 from payhealth.connectors.stripe.payments import Payments
 from payhealth.connectors.stripe.settings import StripeSettings
@@ -57,6 +60,28 @@ class Reading:
     unknown: Counter[str] = field(default_factory=Counter)
     seen: dict[str, list[Seen]] = field(default_factory=dict)
     account_id: str = ""
+    clock: datetime | None = None
+    """The newest moment that Stripe's clock showed."""
+
+    _asked_at: datetime | None = None
+    _ticked: bool = False
+
+    def tick(self, read_at: datetime | None) -> None:
+        """Learn how late it is at Stripe."""
+        if read_at is not None and (self.clock is None or read_at >= self.clock):
+            self.clock, self._ticked = read_at, True
+
+    def present(self, now: datetime) -> datetime:
+        """The present moment by Stripe's clock, by ours where it has not shown any yet.
+
+        Ours may be wrong either way, and what was read up to a wrong moment stays wrong. Where nothing was
+        heard of Stripe's since it was last asked here, it has gone on as ours has.
+        """
+        clock, asked_at, heard = self.clock, self._asked_at, self._ticked
+        self._asked_at, self._ticked = now, False
+        if clock is None:
+            return now
+        return clock if heard or asked_at is None else clock + max(now - asked_at, timedelta(0))
 
     @property
     def start_s(self) -> int:
@@ -88,7 +113,11 @@ class Reading:
         transaction = needs_booking(found)
         if transaction is None:
             return found
-        booked = self.client.fetch("balance_transactions", transaction).body
+        try:
+            booked = self.client.fetch("balance_transactions", transaction).body
+        except NotGivenError:
+            # Without it the refund is not understood, and is recorded as such.
+            return found
         return found if booked is None else {**found, "failure_balance_transaction": booked}
 
     def fetched(
@@ -96,28 +125,40 @@ class Reading:
     ) -> Iterator[Batch]:
         """Objects by their ids, several at once, in batches without a cursor.
 
-        One that Stripe no longer has is left as it was last seen: its removal is no news about money.
+        One that Stripe no longer has is left as it was last seen: its removal is no news about money. One
+        that it refuses to give for a reason of that object's own becomes a rejected record, and the others
+        go on.
 
         Raises:
-            SourceError: an object could not be read.
+            SourceError: nobody answered, or the key may not.
         """
         ids = sorted(object_ids)
         for start in range(0, len(ids), FETCHED_AT_ONCE):
-            part = iter(ids[start : start + FETCHED_AT_ONCE])
-            coming = as_they_come(
-                lambda part=part: next(part, None),  # type: ignore[misc]
-                lambda each: iter((self.client.fetch(stream.resource, each, expand=stream.expand),)),
-                workers=self.settings.parallel_windows,
-            )
-            answers = [answer for _, answer in coming if answer is not None]
+            answers, failures = self._singles(stream, ids[start : start + FETCHED_AT_ONCE])
             objects = [answer.body for answer in answers if answer.body is not None]
+            records = self.records(stream, objects, reader) if objects else {}
             yield Batch(
                 stream=batch_stream,
-                records=self.records(stream, objects, reader) if objects else {},
+                records=joined([records, rejected(self.name, stream.resource, failures)]),
                 objects_read=len(objects),
-                requests=sum(answer.requests for answer in answers),
-                read_at=earliest(answer.read_at for answer in answers),
+                requests=sum(answer.requests for answer in answers) + len(failures),
+                read_at=earliest(answer.read_at for answer in answers if answer.requests),
             )
+
+    def _singles(self, stream: Stream, ids: Sequence[str]) -> tuple[list[Answer], dict[str, NotGivenError]]:
+        """The answers to some ids, and those that Stripe did not give."""
+
+        def read(object_id: str) -> Iterator[Answer | NotGivenError]:
+            try:
+                yield self.client.fetch(stream.resource, object_id, expand=stream.expand)
+            except NotGivenError as error:
+                yield error
+
+        part = iter(ids)
+        coming = as_they_come(lambda: next(part, None), read, workers=self.settings.parallel_windows)
+        brought = [(each, found) for each, found in coming if found is not None]
+        answers = [found for _, found in brought if isinstance(found, Answer)]
+        return answers, {each: found for each, found in brought if isinstance(found, NotGivenError)}
 
     def covered(
         self,

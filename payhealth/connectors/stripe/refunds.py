@@ -75,13 +75,11 @@ def _movements(
     payment_key: str,
     money: tuple[str, int],
 ) -> list[Row]:
-    if _is_release(found, row, payment):
-        return []
     returned = row["failure_balance_transaction"]
     given_back = movement(
         movement_id=row["refund_id"],
         kind=MovementKind.REFUND,
-        status=_status(row["status"], returned=returned is not None),
+        status=_status(found, row, payment),
         payment_key=payment_key,
         amount=row["amount"],
         money=money,
@@ -107,7 +105,7 @@ def _is_release(found: JsonObject, row: Row, payment: Payment | None) -> bool:
     and the part that was not captured with the category ``partial_capture_reversal``. Our charge counts
     what was captured, so that this second one must not count against it. A refund of a captured charge
     that merely lacks its balance transaction still counts: it is said to have succeeded, and the proof of
-    bookings asks for the missing line.
+    bookings asks for the missing line. Of a charge that was captured in part it is not known yet.
 
     Source: https://docs.stripe.com/reports/reporting-categories (partial-capture reversals)
     """
@@ -118,7 +116,23 @@ def _is_release(found: JsonObject, row: Row, payment: Payment | None) -> bool:
     return row["reason"] == _EXPIRED or (payment is not None and not payment.captured)
 
 
-def _status(status: str, *, returned: bool) -> MovementStatus:
+def _is_undecided(found: JsonObject, row: Row, payment: Payment | None) -> bool:
+    """Whether only its line, which is not there yet, will say that it is a refund or a release."""
+    if payment is None or not payment.in_part or part(found, "balance_transaction"):
+        return False
+    if row["balance_transaction"] is not None:
+        raise UnfitError("balance_transaction is not expanded")
+    return bool(row["status"] == "succeeded")
+
+
+def _status(found: JsonObject, row: Row, payment: Payment | None) -> MovementStatus:
+    if _is_release(found, row, payment):
+        # It counts for nothing. The movement is there all the same: an earlier look at this object may have
+        # taken it for a refund, and only a newer version of the movement takes that back.
+        return MovementStatus.FAILED
+    status, returned = row["status"], row["failure_balance_transaction"] is not None
+    if not returned and _is_undecided(found, row, payment):
+        return MovementStatus.PENDING
     if status == "succeeded" or returned:
         # One that failed after it moved money did happen; its reversal is a movement of its own.
         return MovementStatus.SUCCEEDED

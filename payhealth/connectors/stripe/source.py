@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -47,6 +47,7 @@ _LEFT_AT_MOST = 0.7
 """A second's start is worth it where this share of the list, or less, was read with so many objects."""
 
 _CLOCK = ("sleep", "monotonic")
+_CLOCKS_APART_S = 300
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class StripeSource:
         advice = permissions.examine(self.name, self.reading.client, self._settings, self._stream_names())
         if reader is not None:
             self.reading.account_id = self._account_id()
+            advice += _blind_spots(self.reading)
             try:
                 self._account(reader)
             except SourceRefusedError as refused:
@@ -134,12 +136,14 @@ class StripeSource:
         return [plan.stream for plan in self.streams()]
 
     def _account_id(self) -> str:
-        """The account's id, empty where the key may not see it."""
+        """The account's id, empty where the key may not see it; also what time it is at Stripe."""
         try:
-            found = self.reading.client.single("account", missing_ok=True).body
+            answer = self.reading.client.single("account", missing_ok=True)
         except NotPermittedError:
+            self.reading.tick(self.reading.client.single("balance").read_at)
             return ""
-        account_id = found.get("id") if isinstance(found, dict) else None
+        self.reading.tick(answer.read_at)
+        account_id = answer.body.get("id") if isinstance(answer.body, dict) else None
         return account_id if isinstance(account_id, str) else ""
 
     def close(self) -> None:
@@ -147,7 +151,9 @@ class StripeSource:
         self.reading.client.close()
 
     def pull(self, stream: str, cursor: str | None, now: datetime, reader: StoreReader) -> Iterator[Batch]:
-        """Read a stream from behind its cursor to ``now``, cut to the second and exclusive.
+        """Read a stream from behind its cursor to the present, cut to the second and exclusive.
+
+        The present is what Stripe's own clock last showed; ``now`` where it has not shown anything yet.
 
         Raises:
             SourceError: the stream could not be read on; what was yielded stays valid.
@@ -155,13 +161,15 @@ class StripeSource:
         if stream not in {plan.stream for plan in self.streams()}:
             raise ValueError(f"this Stripe account has no stream {stream!r}")
         account = self._account(reader)
-        for batch in self._batches(stream, cursor, now, reader):
+        moment = self.reading.present(now)
+        for batch in self._batches(stream, cursor, moment, reader):
             if account is not None:
                 yield replace(batch, records={**batch.records, SourceAccount: [account]})
                 account = None
             else:
                 yield batch
-        events.tell_unknown(self.name, self.unknown)
+        if stream == events.STREAM:
+            events.tell_unknown(self.name, self.unknown)
 
     def _batches(
         self, stream: str, cursor: str | None, now: datetime, reader: StoreReader
@@ -215,14 +223,12 @@ class StripeSource:
         Raises:
             SourceRefusedError: the connector was read with another account, or in another mode.
         """
-        if self._live is None:
-            return None
         here = SourceAccount(connector=self.name, account_id=self.reading.account_id, live=self._live)
         stored = reader.lookup(SourceAccount, self.name, "connector", [self.name]).to_pylist()
         if not stored:
             return here
         known_id, known_live = stored[0]["account_id"], stored[0]["live"]
-        if known_live != self._live:
+        if None not in (self._live, known_live) and known_live != self._live:
             modes = [("live" if live else "test") for live in (known_live, self._live)]
             raise SourceRefusedError(
                 f"{self.name} was read in {modes[0]} mode before, and this key is of {modes[1]} mode",
@@ -241,6 +247,23 @@ def _is_long(stream: str, batch: Batch, read: int) -> bool:
     part = batch.progress
     left = part is not None and part.done < part.total * _LEFT_AT_MOST
     return read >= _LONG_OBJECTS and left and not STREAMS[stream].of_payment
+
+
+def _blind_spots(reading: Reading) -> Iterator[Advice]:
+    """What cannot be told of this account, and what is odd about its clock."""
+    if not reading.account_id:
+        yield Advice(
+            level=Level.WARN,
+            message=f"{reading.name}: the key may not see its account, so one of another is not refused",
+            hint="allow reading the account for this key",
+        )
+    apart_s = abs((datetime.now(UTC) - reading.clock).total_seconds()) if reading.clock else 0
+    if apart_s > _CLOCKS_APART_S:
+        yield Advice(
+            level=Level.WARN,
+            message=f"{reading.name}: this machine's clock and Stripe's are {apart_s / 60:.0f} minutes apart",
+            hint="set this machine's clock; ages and time limits are counted by it",
+        )
 
 
 def live_of(key: str) -> bool | None:

@@ -60,6 +60,7 @@ class Payment:
 
     Args:
         captured: whether the charge ever took money; releasing one that did not gives nothing back.
+        in_part: whether it took less than was authorised; what was not taken is released as a refund.
     """
 
     payment_key: str
@@ -67,6 +68,7 @@ class Payment:
     handle: str
     reference: str
     captured: bool
+    in_part: bool = False
 
 
 def account_of(found: JsonObject, rules: Rules) -> str:

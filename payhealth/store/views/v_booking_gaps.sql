@@ -4,6 +4,7 @@ SELECT
     g.object_id,
     g.connector,
     g.reason,
+    g.moved_at,
     g.since,
     $amount(g.amount) AS amount,
     g.amount AS amount_key,

@@ -12,7 +12,7 @@ from typing import Any
 
 from payhealth.connectors.ledger.translate import EntryRules, entry, handle
 from payhealth.domain.records import EntryKind
-from tests.golden.stripe.regenerate import shown
+from tests.golden.evm.regenerate import shown
 
 CASES = Path(__file__).parent / "cases"
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from payhealth.connectors.stripe import PLUGIN
 from payhealth.connectors.stripe.client import StripeClient
-from payhealth.connectors.stripe.errors import SDK_ERRORS, from_sdk
+from payhealth.connectors.stripe.errors import SDK_ERRORS, NotGivenError, from_sdk
 from payhealth.connectors.stripe.http import MAX_BODY_BYTES
 from payhealth.connectors.stripe.limiter import RateLimiter
 from payhealth.connectors.stripe.settings import API_VERSION, StripeSettings
@@ -233,11 +233,69 @@ def test_a_list_without_end_ends(client: StripeClient) -> None:
 
 
 @respx.mock
+def test_pages_that_name_each_other_end(client: StripeClient) -> None:
+    """No object is gone on from twice, however many pages lie between."""
+    after = {None: "ch_3", "ch_3": "ch_2", "ch_2": "ch_1", "ch_1": "ch_3"}
+    route = respx.get(URL).mock(
+        side_effect=lambda request: listed(after[request.url.params.get("starting_after")], has_more=True)
+    )
+    assert "leads back" in error_of(client).message
+    assert route.call_count == 4
+
+
+@pytest.mark.parametrize("odd", ["x" * 70_000, "free text of\nthe vendor", "", "\x00"])
+@respx.mock
+def test_what_is_no_id_is_no_cursor(client: StripeClient, odd: str) -> None:
+    """It neither goes into an address nor into a message."""
+    route = respx.get(URL).mock(side_effect=lambda _request: listed(odd, has_more=True))
+    error = error_of(client)
+    assert isinstance(error, SourceDataError)
+    assert len(error.message) < 120
+    assert "vendor" not in error.message
+    assert route.call_count == 1
+
+
+@respx.mock
+def test_a_list_goes_on_from_the_last_object_that_has_an_id(client: StripeClient) -> None:
+    """One odd object at the end of a page does not stop a list; it comes again, and so do those behind it."""
+    odd = "x" * 70_000
+    route = respx.get(URL).mock(
+        side_effect=[listed("ch_2", odd, has_more=True), listed(odd, "ch_1", has_more=False)]
+    )
+    assert read(client) == ["ch_2", odd, odd, "ch_1"]
+    assert route.calls[1].request.url.params["starting_after"] == "ch_2"
+
+
+@respx.mock
 def test_ids_cannot_reach_another_endpoint(client: StripeClient) -> None:
     """An id is quoted into the path."""
     route = respx.get(url__regex=r".*").mock(return_value=httpx.Response(404, json={}))
     assert client.fetch("charges", "../customers?x=1#").body is None
     assert route.calls[0].request.url.raw_path == b"/v1/charges/..%2Fcustomers%3Fx%3D1%23"
+
+
+@pytest.mark.parametrize("odd", [".", "..", "", "x" * 256, "a\nb"])
+@respx.mock
+def test_what_can_be_no_id_is_not_asked_for(client: StripeClient, odd: str) -> None:
+    """As a part of a path it would lead elsewhere: it is an object that does not exist."""
+    answer = client.fetch("charges", odd)
+    assert (answer.body, answer.requests) == (None, 0)
+    assert not respx.calls
+
+
+def test_an_address_that_cannot_be_is_an_error_of_ours(client: StripeClient) -> None:
+    """What httpx refuses to send never reaches the caller as its exception."""
+    with pytest.raises(SourceDataError, match="fits no address"):
+        list(client.listed("charges", {"type": "x" * 70_000}))
+
+
+@respx.mock
+def test_a_single_object_has_no_cursor_that_could_be_gone(client: StripeClient) -> None:
+    """Stripe's word on a cursor that was not sent is a refusal like any other."""
+    respx.get(f"{URL}/ch_1").mock(return_value=gone())
+    with pytest.raises(NotGivenError) as caught:
+        client.fetch("charges", "ch_1")
+    assert caught.value.why == "400"
 
 
 def test_the_limiter_keeps_both_paces(time: Time) -> None:
@@ -302,7 +360,17 @@ def test_a_list_whose_objects_keep_vanishing_ends(client: StripeClient) -> None:
 
 @respx.mock
 @pytest.mark.parametrize(
-    ("date", "second"), [("Thu, 01 Jan 2026 00:00:07 GMT", 7), ("yesterday", None), (None, None)]
+    ("date", "second"),
+    [
+        ("Thu, 01 Jan 2026 00:00:07 GMT", 7),
+        ("yesterday", None),
+        (None, None),
+        ("", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2026 00:00:00 +99999999999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2300", None),
+        ("Thu, 99 Jan 2026 00:00:00 GMT", None),
+    ],
 )
 def test_the_servers_clock_comes_with_the_page(
     client: StripeClient, date: str | None, second: int | None
@@ -345,9 +413,44 @@ def test_files_are_read_line_by_line(client: StripeClient) -> None:
     assert list(client.stream_lines(url)) == [b"a,b", b"1,2", b"3,4"]
 
 
+@pytest.mark.parametrize(("drip", "seconds"), [(b"1", 20), (b"1\n", 20), (b"1\n1", 20)])
+@respx.mock
+def test_files_that_drip_are_cut_off(client: StripeClient, time: Time, drip: bytes, seconds: int) -> None:
+    """A line has a time limit, and so has the whole file, whatever it is made of."""
+
+    class Drip(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            while True:
+                time.now_s += seconds
+                yield drip
+
+    url = "https://files.stripe.com/v1/files/file_1/contents"
+    respx.get(url).mock(return_value=httpx.Response(200, stream=Drip()))
+    with pytest.raises(SourceUnavailableError, match="takes too long"):
+        list(client.stream_lines(url))
+    assert time.now_s <= (3_600 if b"\n" in drip else settings().timeout_s * 4) + seconds
+
+
+@respx.mock
+def test_a_slow_reader_of_a_file_is_not_a_slow_file(client: StripeClient, time: Time) -> None:
+    """Only waiting for Stripe counts: what is done with the lines may take as long as it likes."""
+    url = "https://files.stripe.com/v1/files/file_1/contents"
+
+    class Chunks(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield from (b"1\n2\n", b"3")
+
+    respx.get(url).mock(return_value=httpx.Response(200, stream=Chunks()))
+    lines = []
+    for line in client.stream_lines(url):
+        time.now_s += 10_000
+        lines.append(line)
+    assert lines == [b"1", b"2", b"3"]
+
+
 @respx.mock
 @pytest.mark.parametrize(
-    "url", ["https://evil.test/v1/files/f", "http://files.stripe.com.evil.test/x", "file:///etc"]
+    "url", ["http://[", "https://evil.test/v1/files/f", "http://files.stripe.com.evil.test/x", "file:///etc"]
 )
 def test_the_key_goes_to_stripes_hosts_alone(client: StripeClient, url: str) -> None:
     """A file's address comes from an answer: the key is not sent wherever it says."""

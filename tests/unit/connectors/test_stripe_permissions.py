@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -207,9 +208,12 @@ KEYS: dict[str, frozenset[str]] = {
 }
 
 
+UNSEEN = (Level.WARN, "cards: the key may not see its account, so one of another is not refused")
+
+
 @contextmanager
-def connected(key: str, **changes: Any) -> Iterator[StripeSource]:
-    """A source of the simulated account with one of its keys."""
+def connected(key: str, *, behind_s: int = 0, **changes: Any) -> Iterator[StripeSource]:
+    """A source of the simulated account with one of its keys; its clock is so many seconds behind ours."""
     account = StripeAccount(
         seed=3,
         api_key="sk_test_whole0123456789",
@@ -217,7 +221,8 @@ def connected(key: str, **changes: Any) -> Iterator[StripeSource]:
         start=datetime(2026, 1, 1, tzinfo=UTC),
         api_keys=KEYS,
     )
-    with LoopbackServer(build_app(account, rate_limit_per_s=None)) as server:
+    app = build_app(account, rate_limit_per_s=None, now_s=lambda: int(time.time()) - behind_s)
+    with LoopbackServer(app) as server:
         given = settings(api_key=Secret(key, "env:K"), api_base=server.url, **changes)
         source = StripeSource("cards", given)
         try:
@@ -229,12 +234,12 @@ def connected(key: str, **changes: Any) -> Iterator[StripeSource]:
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ("rk_test_reads0123456789", []),
+        ("rk_test_reads0123456789", [UNSEEN]),
         (
             "rk_test_lacks0123456789",
-            [(Level.FAIL, "cards: the key may not read disputes, invoices and events (403)")],
+            [(Level.FAIL, "cards: the key may not read disputes, invoices and events (403)"), UNSEEN],
         ),
-        ("rk_test_writes012345678", [(Level.WARN, "cards: the key can write: it may make refunds")]),
+        ("rk_test_writes012345678", [(Level.WARN, "cards: the key can write: it may make refunds"), UNSEEN]),
         (
             "sk_test_whole0123456789",
             [(Level.WARN, "cards: the key is a full secret key: whoever finds it can move money")],
@@ -254,10 +259,17 @@ def test_a_stored_account_of_the_other_mode_is_told() -> None:
     known = SourceAccount(connector="cards", account_id="", live=True)
     store.commit("cards", Batch(stream="charges", records={SourceAccount: [known]}))
     with connected("rk_test_reads0123456789") as source:
-        [advice] = source.diagnose(store)
+        *_, advice = source.diagnose(store)
         assert advice.level is Level.FAIL
         assert "live mode before" in advice.message
         assert source.diagnose(None) == []
+
+
+def test_a_clock_that_is_apart_from_stripes_is_told() -> None:
+    """Ages and time limits are counted by this machine's clock."""
+    with connected("sk_test_whole0123456789", behind_s=7_200) as source:
+        told = [each.message for each in source.diagnose(MemoryStore())]
+    assert "cards: this machine's clock and Stripe's are 120 minutes apart" in told
 
 
 def test_a_simulated_account_that_is_not_connected_is_told() -> None:

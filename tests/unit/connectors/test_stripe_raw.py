@@ -130,11 +130,19 @@ def test_rejected_objects_are_named_and_stripped() -> None:
         ("adjustment", "adj_1", None),
         ("charge", None, None),
         ("stripe_fee", "fee_1", None),
-        ("gift", "ch_1", None),
+        ("payment_failure_refund", "ch_1", "charge"),
+        ("payment_failure_refund", "py_1", "charge"),
+        ("payment_failure_refund", "pyr_1", "refund"),
+        ("payment_reversal", "py_1", "charge"),
+        ("payment_unreconciled", "src_1", None),
+        ("charge", "x_1", "charge"),
+        ("stripe_fee", "ch_1", None),
+        ("gift", "ch_1", "charge"),
+        ("gift", "gift_1", None),
     ],
 )
 def test_what_stands_behind_a_line(transaction_type: str, source: str | None, expected: str | None) -> None:
-    """The type of a line says what its source is; of an adjustment the source itself does."""
+    """The source's own prefix says what it is; the type decides where that is unknown, or there is none."""
     assert source_type(transaction_type, source) == expected
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from payhealth.connectors.stripe.currencies import decimals_of, to_major
 from payhealth.connectors.stripe.fields import rate
 from payhealth.connectors.stripe.streams import STREAMS, charge_of, needs_booking, translate
-from payhealth.connectors.stripe.translate import Rules
+from payhealth.connectors.stripe.translate import Payment, Rules
 from payhealth.domain.records import (
     Charge,
     CheckoutSession,
@@ -181,9 +181,47 @@ def test_inquiries_have_no_movement(name: str) -> None:
     ],
 )
 def test_releases_take_nothing_back(name: str) -> None:
-    """Letting go of what was only held is shown as a refund, but no money ever came."""
+    """Letting go of what was only held is shown as a refund, but no money ever came: its movement failed."""
     assert made(name, Refund)
-    assert not made(name, Movement)
+    assert [row["status"] for row in made(name, Movement)] == ["failed"]
+
+
+def test_a_release_takes_back_what_looked_like_a_refund() -> None:
+    """Read before it was booked and after: the same movement, which never counts."""
+    case = payload("refund_release_of_partial_capture")["object"]
+    payment = Payment(
+        payment_key="pi_1", account="acct-7", handle="cus_1", reference="", captured=True, in_part=True
+    )
+    found = [
+        translate(STREAMS["refunds"], [each], RULES, {"ch_1": payment}).records[Movement].to_pylist()
+        for each in ({**case, "balance_transaction": None}, case)
+    ]
+    assert [[(row["movement_id"], row["status"]) for row in each] for each in found] == [
+        [("re_1", "pending")],
+        [("re_1", "failed")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("booked", "status", "expected"),
+    [("none", "succeeded", "pending"), ("whole", "succeeded", "succeeded"), ("none", "failed", "failed")],
+)
+def test_refunds_of_a_charge_captured_in_part(booked: str, status: str, expected: str) -> None:
+    """Until the line is there nobody knows whether it is a refund or the release of the rest."""
+    case = payload("refund_with_balance_transaction")["object"]
+    line = {"none": None, "whole": case["balance_transaction"]}[booked]
+    payment = Payment(payment_key="pi_1", account="", handle="", reference="", captured=True, in_part=True)
+    found = {**case, "status": status, "balance_transaction": line}
+    records = translate(STREAMS["refunds"], [found], RULES, {"ch_1": payment}).records
+    assert records[Movement]["status"].to_pylist() == [expected]
+
+
+def test_a_line_by_its_id_alone_decides_nothing() -> None:
+    """Of a charge captured in part the line itself is needed; without it the refund is not understood."""
+    case = payload("refund_succeeded")["object"]
+    payment = Payment(payment_key="pi_1", account="", handle="", reference="", captured=True, in_part=True)
+    records = translate(STREAMS["refunds"], [case], RULES, {"ch_1": payment}).records
+    assert records[Rejected]["reason"].to_pylist() == ["balance_transaction is not expanded"]
 
 
 def test_a_captured_refund_counts_before_it_is_booked() -> None:
@@ -196,6 +234,30 @@ def test_a_captured_refund_counts_before_it_is_booked() -> None:
 def test_payouts_keep_their_sign() -> None:
     """A negative payout takes money from the bank."""
     assert [row["amount"] for row in made("payout_negative", Payout)] == [-7]
+
+
+@pytest.mark.parametrize(
+    ("amounts", "moved"),
+    [
+        ([-2326, 0, 2301], [("dispute", 2550), ("dispute_reversal", 2550)]),
+        ([0, 0, -2326], [("dispute", 2550)]),
+        ([-1000, -1326], None),
+    ],
+)
+def test_lines_of_another_currency(amounts: list[int], moved: list[tuple[str, int]] | None) -> None:
+    """Fees alone are no withdrawal; of two lines of one direction nobody knows what each comes to."""
+    case = payload("dispute_settled_in_another_currency")["object"]
+    line = case["balance_transactions"][0]
+    lines = [
+        {**line, "id": f"txn_{number}", "amount": amount, "created": line["created"] + number}
+        for number, amount in enumerate(amounts)
+    ]
+    records = translate(STREAMS["disputes"], [{**case, "balance_transactions": lines}], RULES).records
+    if moved is None:
+        assert set(records) == {Rejected}
+    else:
+        rows = records[Movement].to_pylist()
+        assert [(row["kind"], row["amount"] * 100) for row in rows] == moved
 
 
 def test_both_modes_are_never_mixed() -> None:

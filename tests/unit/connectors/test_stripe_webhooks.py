@@ -307,7 +307,9 @@ def test_what_the_list_shows_of_an_event_stays(tmp_path: Any) -> None:
     store.commit("cards", Batch(stream="events", records=listed, read_at=datetime.now(UTC)))
     for _ in range(2):
         assert here.deliver(elsewhere) == (200, "stored")
-    delivered, shown = store.changes(deliveries.SourceEvent, after=0)["raw"].to_pylist()
+    [event_id] = store.records(deliveries.SourceEvent)["event_id"].to_pylist()
+    versions = store.history(deliveries.SourceEvent, ("cards", event_id))
+    delivered, shown = (version["raw"] for version in versions)
     assert "2019-12-03" in delivered
     assert "2026-10-28.endive" in shown
     here.app.close()

@@ -208,7 +208,15 @@ def test_views_of_the_proofs(store: SqlStore) -> None:
             difference=Decimal("-0.01"),
             attempts=3,
         ),
-        BookingGap(connector="cards", object_id="txn_1", reason="?", since=MOMENT, amount=None, asset=None),
+        BookingGap(
+            connector="cards",
+            object_id="txn_1",
+            reason="?",
+            moved_at=MOMENT,
+            since=MOMENT,
+            amount=None,
+            asset=None,
+        ),
     )
     _holds(_only(store, "v_payout_proofs"), payout_id="po_1", amount="12.5", listed=None, listed_key=None)
     _holds(_only(store, "v_balance_proofs"), proof_id="cards:USD", difference="-0.01", since=AT, attempts=3)

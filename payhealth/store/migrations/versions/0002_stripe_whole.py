@@ -87,7 +87,7 @@ NEW_FACTS = (
         "booking_gap",
         "connector object_id",
         "",
-        "connector object_id reason since:moment amount:money? asset? closed:boolean",
+        "connector object_id reason moved_at:moment since:moment amount:money? asset? closed:boolean",
     ),
     (
         "source_event",
@@ -95,7 +95,7 @@ NEW_FACTS = (
         "created_at",
         ("connector raw? event_id type object_type object_id object_created_at:moment? created_at:moment"),
     ),
-    ("source_account", "connector", "", "connector account_id live:boolean"),
+    ("source_account", "connector", "", "connector account_id live:boolean?"),
 )
 
 KNOWN_FACTS = (
