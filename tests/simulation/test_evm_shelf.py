@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from payhealth.domain.coverage import StreamState
-from payhealth.domain.records import RECORD_TYPES, Record
+from payhealth.domain.records import ARCHIVED, RECORD_TYPES, Record
 from payhealth.ports import Batch, StreamPlan
 from payhealth.testing import MemoryStore
 
@@ -49,6 +49,7 @@ class Shelf:
         columns = {
             one.name: pa.array([getattr(row, one.name) for row in rows], type=_arrow_type(str(one.type)))
             for one in fields(kind)
+            if not one.metadata.get(ARCHIVED)
         }
         return pa.table(columns)
 

@@ -42,7 +42,7 @@ from payhealth.ports import Advice, Batch, Level, StoreReader, StreamPlan
 
 _MODE = re.compile(r"(?:sk|rk)_(live|test)_")
 
-_LONG_OBJECTS = 4_000
+_LONG_OBJECTS = 2_000
 _LEFT_AT_MOST = 0.7
 """A second's start is worth it where this share of the list, or less, was read with so many objects."""
 
