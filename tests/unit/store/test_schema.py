@@ -7,15 +7,17 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from payhealth.domain.errors import StoreBusyError, StoreError, StoreVersionError
-from payhealth.domain.records import RECORD_TYPES, Movement
-from payhealth.ports import Batch
+from payhealth.domain.records import RECORD_TYPES, Link, Movement
+from payhealth.ports import Batch, WriteCounts
 from payhealth.store import engine, open_store, upgrade
+from payhealth.store.arrow import content_hashes, content_table
 from payhealth.store.schema import REVISIONS, VERSION_TABLE, alembic_config
 from payhealth.store.spec import RECORD_SPECS
 from payhealth.store.tables import metadata
@@ -128,6 +130,46 @@ def test_an_older_version_names_the_command(sqlite_url: str, monkeypatch: pytest
     with pytest.raises(StoreVersionError, match="older") as refused:
         open_store(sqlite_url)
     assert refused.value.hint == "payhealth db upgrade"
+
+
+def test_a_store_of_the_first_revision_is_brought_up(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an older version recorded is still there, and what is read again unchanged adds nothing."""
+    first = engine.connect(engine.parse(sqlite_url))
+    with monkeypatch.context() as without_views, engine.writing(first) as connection:
+        # The views of today stand on tables that the first revision did not have.
+        without_views.setattr("payhealth.store.views.create_views", lambda _connection: None)
+        command.upgrade(alembic_config(connection), "0001")
+    with engine.writing(first) as connection:
+        _insert_link_as_0001_did(connection)
+    first.dispose()
+    with pytest.raises(StoreVersionError, match="older"):
+        open_store(sqlite_url)
+    assert "upgraded from revision 0001" in upgrade(sqlite_url)
+    store = open_store(sqlite_url)
+    kept = Link(connector="cards", alias="ch_1", payment_key="pi_1")
+    assert store.rows("select alias_id, payment_key from v_links") == [
+        {"alias_id": "ch_1", "payment_key": "pi_1"}
+    ]
+    counts = store.commit("cards", Batch(stream="charges", records={Link: [kept]}, read_at=samples.MOMENT))
+    assert counts == WriteCounts(unchanged=1)
+    assert store.verify_projection() == []
+    store.close()
+
+
+def _insert_link_as_0001_did(connection: Connection) -> None:
+    """A link in history and projection, with the columns of the first revision."""
+    content = content_table(RECORD_SPECS[Link], [Link(connector="cards", alias="ch_1", payment_key="pi_1")])
+    values = {
+        "hash": content_hashes(RECORD_SPECS[Link], content)[0].as_py(),
+        "at": "2026-01-01T00:00:00.000000Z",
+    }
+    for table in ("link_version", "link_current"):
+        columns = "connector, alias, payment_key, content_hash, recorded_at, first_recorded_at, change_seq"
+        row = "'cards', 'ch_1', 'pi_1', :hash, :at, :at, 1"
+        connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({row})"), values)
+    connection.execute(text("UPDATE change_counter SET change_seq = 1"))
 
 
 def test_upgrading_twice_changes_nothing(store_url: str) -> None:
