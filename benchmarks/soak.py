@@ -85,6 +85,19 @@ def _watch(config: Path, port: int, seconds: float) -> int:
     return 1 if code != 0 or failed else 0
 
 
+def stripe_simulation(name: str, count: int) -> int:
+    """Live through many random orders or faults of a simulated Stripe account; returns 1 if one ends wrong."""
+    started_s = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"tests/simulation/test_stripe_{name}.py"]
+    environment = {**os.environ, f"PAYHEALTH_{name.upper()}": str(count)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    last = done.stdout.strip().splitlines()[-1:] or ["no answer"]
+    print(f"stripe {name}: {last[0]} ({time.monotonic() - started_s:.0f} s)", flush=True)
+    if done.returncode:
+        print(done.stdout[-8000:])
+    return min(1, done.returncode)
+
+
 def main() -> int:
     """Run all parts, however the ones before them ended."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -92,10 +105,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--webhook-seconds", type=float, default=20, help="0 leaves them out")
     parser.add_argument("--webhooks-per-second", type=float, default=200)
+    parser.add_argument("--orders", type=int, default=200, help="random accounts, 0 leaves them out")
+    parser.add_argument("--faults", type=int, default=100, help="random mixes of faults, 0 leaves them out")
     chosen = parser.parse_args()
     ended = [min(1, demo_seeds(chosen.seeds)), daemon(chosen.seconds) if chosen.seconds else 0]
     if chosen.webhook_seconds:
         ended.append(webhooks.soak(chosen.webhook_seconds, chosen.webhooks_per_second))
+    for name, count in (("orders", chosen.orders), ("faults", chosen.faults)):
+        if count:
+            ended.append(stripe_simulation(name, count))
     return max(ended)
 
 

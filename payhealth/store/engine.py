@@ -17,7 +17,7 @@ from payhealth.store import functions
 
 BUSY_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
-CACHE_KIB = 16_000
+CACHE_KIB = 40_000
 PAGE_BYTES = 16_384
 CHECKPOINT_PAGES = 4_000
 WRITE = "payhealth_write"
