@@ -86,7 +86,7 @@ def _watch(config: Path, port: int, seconds: float) -> int:
 
 
 def stripe_simulation(name: str, count: int) -> int:
-    """Live through many random orders or faults of a simulated Stripe account; returns 1 if one ends wrong."""
+    """Live through many random orders or faults of a Stripe account; returns 1 if one ends wrong."""
     started_s = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"tests/simulation/test_stripe_{name}.py"]
     environment = {**os.environ, f"PAYHEALTH_{name.upper()}": str(count)}
