@@ -417,7 +417,7 @@ class BalanceProof(Record):
     difference: Decimal
     """The balance's movement less what was listed, in major units; 0 where proved."""
     attempts: int
-    """How many pulls in a row did not add up."""
+    """How many pulls in a row did not add up, or only at a cut that is hard to believe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

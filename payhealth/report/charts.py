@@ -140,11 +140,17 @@ def horizontal_bars(rows: Sequence[tuple[str, float, str]], *, label: str, css: 
     return Markup("".join(parts) + "</svg>")  # noqa: S704 - likewise
 
 
+_CHAR_WIDTH = 7.6
+"""Of the names' 13 px type, at the wider end."""
+
+
 def timeline(
     rows: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, label: str, start: str, end: str
 ) -> Markup:
     """What was read, a line per stream: windows as shares of the whole span, holes left bare."""
-    line, name_width = 26.0, 220.0
+    line, longest = 26.0, max((len(name) for name, _ in rows), default=0)
+    # Names are of any length: they get the room that they need, up to half of the drawing.
+    name_width = min(max(220.0, longest * _CHAR_WIDTH + 12), WIDTH / 2)
     height = line * max(1, len(rows)) + 28
     span = WIDTH - name_width - RIGHT
     parts = [_open(label, height)]
