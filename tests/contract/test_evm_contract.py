@@ -7,8 +7,8 @@ from datetime import datetime
 
 import pytest
 
+from payhealth.connectors.evm.reading.stored import Stored
 from payhealth.connectors.evm.source import EvmSource
-from payhealth.connectors.evm.stored import Stored
 from payhealth.domain.records import Block, Movement
 from payhealth.ports import Source
 from payhealth.sandbox.chain.devchain import DevChain

@@ -101,7 +101,7 @@ def test_every_file_of_the_package_is_in_the_wheel(names: set[str]) -> None:
         "payhealth/py.typed",
         "payhealth/templates/payhealth.toml",
         "payhealth/report/templates/report.html",
-        "payhealth/connectors/evm/chains.toml",
+        "payhealth/connectors/evm/registry/chains.toml",
         "payhealth/store/migrations/script.py.mako",
     ):
         assert needed in names

@@ -1,7 +1,8 @@
 """EVM chains: ERC-20 and native transfers to and from the business's addresses.
 
-client (``endpoint``, ``client``, ``node``: I/O), translate (``wire``, ``translate``: pure), source
-(``scan``, ``recent``, ``session``, ``source``). Importing this package imports neither httpx nor web3.
+``registry`` (chains, addresses), ``rpc`` (the client: I/O), ``wire`` (the translation: pure), ``reading`` (from
+blocks to records), ``proofs`` (balances and prices), ``source``. Importing this package imports neither httpx
+nor web3.
 """
 
 from __future__ import annotations

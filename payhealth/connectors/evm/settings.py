@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from payhealth.connectors.evm.addresses import checked_address, read_addresses
-from payhealth.connectors.evm.chains import ChainInfo, Token, chain_info
+from payhealth.connectors.evm.registry.addresses import checked_address, read_addresses
+from payhealth.connectors.evm.registry.chains import ChainInfo, Token, chain_info
 from payhealth.domain import assets as asset_ids
 from payhealth.domain.finality import FinalityRule
 from payhealth.secrets import Secret, SecretText

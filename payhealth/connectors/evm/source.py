@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from payhealth.connectors.evm.client import RpcClient
-from payhealth.connectors.evm.faults import RpcFault
-from payhealth.connectors.evm.node import Node
-from payhealth.connectors.evm.recent import ChainMovedError
-from payhealth.connectors.evm.session import Session
+from payhealth.connectors.evm.reading.recent import ChainMovedError
+from payhealth.connectors.evm.reading.session import Session
+from payhealth.connectors.evm.reading.translate import STREAM, book_of
+from payhealth.connectors.evm.rpc.client import RpcClient
+from payhealth.connectors.evm.rpc.faults import RpcFault
+from payhealth.connectors.evm.rpc.node import Node
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.translate import STREAM, book_of
 from payhealth.domain.coverage import CoverageUnit
 from payhealth.domain.errors import SourceDataError, SourceUnavailableError
 from payhealth.domain.times import utc

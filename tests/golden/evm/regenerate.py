@@ -15,8 +15,7 @@ from typing import Any
 
 import orjson
 
-from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.translate import (
+from payhealth.connectors.evm.reading.translate import (
     Book,
     book_of,
     candidates_of_block,
@@ -24,7 +23,8 @@ from payhealth.connectors.evm.translate import (
     transfers_of_logs,
     translate,
 )
-from payhealth.connectors.evm.wire import Transfer, header_of
+from payhealth.connectors.evm.settings import EvmSettings
+from payhealth.connectors.evm.wire.values import Transfer, header_of
 from payhealth.domain.money import plain
 from payhealth.domain.records import Record
 from payhealth.domain.times import iso

@@ -12,9 +12,9 @@ import orjson
 import pytest
 import respx
 
-from payhealth.connectors.evm.client import RpcClient
-from payhealth.connectors.evm.endpoint import Call
-from payhealth.connectors.evm.faults import FaultKind, RpcFault
+from payhealth.connectors.evm.rpc.client import RpcClient
+from payhealth.connectors.evm.rpc.endpoint import Call
+from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.domain.errors import SourceDataError, SourceRefusedError, SourceUnavailableError
 from payhealth.sandbox.serve import LoopbackServer

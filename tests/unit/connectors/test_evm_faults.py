@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from payhealth.connectors.evm.faults import PATTERNS, FaultKind, classify
-from payhealth.connectors.evm.ranges import RangePlanner
+from payhealth.connectors.evm.rpc.faults import PATTERNS, FaultKind, classify
+from payhealth.connectors.evm.rpc.ranges import RangePlanner
 
 MESSAGES: list[tuple[str, FaultKind, int | None]] = [
     ("range 20000 exceeds limit of 10000", FaultKind.RANGE_LIMIT, 10_000),

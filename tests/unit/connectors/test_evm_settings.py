@@ -12,10 +12,10 @@ from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
 
 from payhealth.connectors.evm import PLUGIN
-from payhealth.connectors.evm.addresses import checked_address
-from payhealth.connectors.evm.chains import chain_info, known_chains
+from payhealth.connectors.evm.reading.translate import book_of
+from payhealth.connectors.evm.registry.addresses import checked_address
+from payhealth.connectors.evm.registry.chains import chain_info, known_chains
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.translate import book_of
 
 USDC = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"
 OURS = "0x" + "a1" * 20

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payhealth.connectors.evm import wire
-from payhealth.connectors.evm.faults import FaultKind, classify
-from payhealth.connectors.evm.translate import kind_of, transfers_of_logs, translate
-from payhealth.connectors.evm.wire import Transfer, WireError
+from payhealth.connectors.evm.reading.translate import kind_of, transfers_of_logs, translate
+from payhealth.connectors.evm.rpc.faults import FaultKind, classify
+from payhealth.connectors.evm.wire import values as wire
+from payhealth.connectors.evm.wire.values import Transfer, WireError
 from payhealth.domain.records import MovementKind
 from payhealth.domain.times import EPOCH
 from tests.golden.evm.regenerate import (

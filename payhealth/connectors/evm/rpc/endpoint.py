@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import orjson
 
-from payhealth.connectors.evm.faults import FaultKind, RpcFault, classify
+from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault, classify
 from payhealth.domain.errors import SourceRefusedError, SourceUnavailableError
 from payhealth.secrets import MASK, Secret
 

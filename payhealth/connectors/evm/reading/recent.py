@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from payhealth.connectors.evm.wire import Header
+from payhealth.connectors.evm.wire.values import Header
 
 
 class ChainMovedError(Exception):

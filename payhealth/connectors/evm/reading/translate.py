@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.wire import (
+from payhealth.connectors.evm.wire.values import (
     Header,
     Transfer,
     WireError,

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import httpx
 
-from payhealth.connectors.evm.endpoint import Call, Endpoint, Limits
-from payhealth.connectors.evm.faults import FaultKind, RpcFault
+from payhealth.connectors.evm.rpc.endpoint import Call, Endpoint, Limits
+from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.wire import WireError, quantity
+from payhealth.connectors.evm.wire.values import WireError, quantity
 from payhealth.domain.errors import (
     SourceDataError,
     SourceError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payhealth.connectors.evm.faults import FaultKind, RpcFault
+from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
 
 _START_BLOCKS = 500
 

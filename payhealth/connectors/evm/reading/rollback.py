@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from payhealth.connectors.evm.node import Node
-from payhealth.connectors.evm.recent import Recent
-from payhealth.connectors.evm.stored import Stored
-from payhealth.connectors.evm.translate import block_record, retracted
-from payhealth.connectors.evm.wire import Header
+from payhealth.connectors.evm.reading.recent import Recent
+from payhealth.connectors.evm.reading.stored import Stored
+from payhealth.connectors.evm.reading.translate import block_record, retracted
+from payhealth.connectors.evm.rpc.node import Node
+from payhealth.connectors.evm.wire.values import Header
 from payhealth.domain.records import (
     Block,
     Movement,

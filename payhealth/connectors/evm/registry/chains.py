@@ -55,7 +55,7 @@ class ChainInfo:
 @cache
 def known_chains() -> dict[int, ChainInfo]:
     """The chains of the data file, by chain id."""
-    text = files("payhealth.connectors.evm").joinpath("chains.toml").read_text("utf-8")
+    text = files("payhealth.connectors.evm.registry").joinpath("chains.toml").read_text("utf-8")
     return {int(number): _chain(int(number), row) for number, row in tomllib.loads(text).items()}
 
 

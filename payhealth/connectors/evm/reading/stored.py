@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from payhealth.connectors.evm.wire import Header
+from payhealth.connectors.evm.wire.values import Header
 from payhealth.domain.records import (
     Block,
     ChainMark,

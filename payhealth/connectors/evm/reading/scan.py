@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from payhealth.connectors.evm.faults import FaultKind, RpcFault
-from payhealth.connectors.evm.node import Node
-from payhealth.connectors.evm.ranges import RangePlanner
-from payhealth.connectors.evm.recent import ChainMovedError
-from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.translate import (
+from payhealth.connectors.evm.reading.recent import ChainMovedError
+from payhealth.connectors.evm.reading.translate import (
     Book,
     Candidate,
     candidates_of_block,
@@ -20,7 +16,11 @@ from payhealth.connectors.evm.translate import (
     transfer_of_candidate,
     transfers_of_logs,
 )
-from payhealth.connectors.evm.wire import Header, Transfer, WireError, hash_of
+from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
+from payhealth.connectors.evm.rpc.node import Node
+from payhealth.connectors.evm.rpc.ranges import RangePlanner
+from payhealth.connectors.evm.settings import EvmSettings
+from payhealth.connectors.evm.wire.values import Header, Transfer, WireError, hash_of
 from payhealth.domain.errors import SourceDataError
 from payhealth.domain.records import Rejected
 

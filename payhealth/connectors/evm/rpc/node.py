@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from payhealth.connectors.evm.client import RpcClient
-from payhealth.connectors.evm.endpoint import Call
-from payhealth.connectors.evm.faults import FaultKind, RpcFault
-from payhealth.connectors.evm.recent import ChainMovedError
+from payhealth.connectors.evm.reading.recent import ChainMovedError
+from payhealth.connectors.evm.rpc.client import RpcClient
+from payhealth.connectors.evm.rpc.endpoint import Call
+from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.wire import (
+from payhealth.connectors.evm.wire.values import (
     TRANSFER,
     Header,
     WireError,

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from payhealth.connectors.evm.cursor import Cursor
-from payhealth.connectors.evm.node import Heads, Node
-from payhealth.connectors.evm.recent import Recent
-from payhealth.connectors.evm.rollback import Rollback, fork_height
-from payhealth.connectors.evm.scan import Reading, Scanner
-from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.stored import Stored
-from payhealth.connectors.evm.translate import (
+from payhealth.connectors.evm.reading.cursor import Cursor
+from payhealth.connectors.evm.reading.recent import Recent
+from payhealth.connectors.evm.reading.rollback import Rollback, fork_height
+from payhealth.connectors.evm.reading.scan import Reading, Scanner
+from payhealth.connectors.evm.reading.stored import Stored
+from payhealth.connectors.evm.reading.translate import (
     STREAM,
     Book,
     block_record,
@@ -23,7 +21,9 @@ from payhealth.connectors.evm.translate import (
     translate,
     void,
 )
-from payhealth.connectors.evm.wire import Header
+from payhealth.connectors.evm.rpc.node import Heads, Node
+from payhealth.connectors.evm.settings import EvmSettings
+from payhealth.connectors.evm.wire.values import Header
 from payhealth.domain.coverage import CoverageUnit, CoverageWindow
 from payhealth.domain.errors import SourceDataError, SourceUnavailableError
 from payhealth.domain.records import (

@@ -1,0 +1,1 @@
+"""From blocks to records: ranges, the recent window, reorgs, one pull."""

@@ -1,0 +1,1 @@
+"""JSON-RPC values as a node sends them, read and checked; pure."""
