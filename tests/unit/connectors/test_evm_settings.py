@@ -114,7 +114,9 @@ def test_a_missing_secret_names_its_variable(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_registry_is_sound() -> None:
     """Every chain of the data file has USDC, its addresses carry the right checksum, no two are equal."""
     assert set(known_chains()) == {1, 10, 137, 8453, 42161}
-    text = (Path(sys.modules["payhealth.connectors.evm"].__file__ or "").parent / "chains.toml").read_text()
+    text = (
+        Path(sys.modules["payhealth.connectors.evm"].__file__ or "").parent / "registry" / "chains.toml"
+    ).read_text()
     for info in known_chains().values():
         addresses = [token.address for token in info.tokens]
         assert len(set(addresses)) == len(addresses)
