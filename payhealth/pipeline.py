@@ -12,11 +12,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from payhealth.domain.chain_records import ChainMark
 from payhealth.domain.coverage import Hole, HoleKind, StreamState, holes, merge
 from payhealth.domain.errors import PayhealthError, SourceDataError, SourceError
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     BalanceTransaction,
-    ChainMark,
     Entry,
     Handle,
     Link,
@@ -24,7 +25,6 @@ from payhealth.domain.records import (
     MovementKind,
     PaymentClaim,
     PayoutProof,
-    Record,
 )
 from payhealth.domain.results import CheckResult, Outcome
 from payhealth.domain.times import EPOCH, iso

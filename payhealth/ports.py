@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from payhealth.domain.coverage import CoverageUnit, CoverageWindow, StreamState
-    from payhealth.domain.records import Record
+    from payhealth.domain.record import Record
     from payhealth.domain.results import CheckResult
 
 
@@ -64,6 +64,8 @@ class StreamProgress:
     done: int
     total: int
     windows: int
+    detail: str = ""
+    """What else is worth showing, in a few words: the range in use, for example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +192,15 @@ class StoreReader(Protocol):
 
         Returns:
             As :meth:`records`, with ``read_at`` (the source's clock when this was read, may be null) beside.
+        """
+
+    def between(
+        self, record_type: type[Record], connector: str, column: str, lower: int, upper: int
+    ) -> pa.Table:
+        """Current records of a connector whose column of whole numbers lies in ``[lower, upper)``.
+
+        Returns:
+            As :meth:`lookup`.
         """
 
     def changes(self, record_type: type[Record], *, after: int, limit: int | None = None) -> pa.Table:

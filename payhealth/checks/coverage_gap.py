@@ -43,7 +43,8 @@ def in_words(hole: Hole) -> str:
     if hole.kind is not HoleKind.GAP or hole.lower is None or hole.upper is None:
         return f"{where}: {hole.reason}"
     if hole.unit is CoverageUnit.BLOCK:
-        return f"{where}: blocks {hole.lower} to {hole.upper - 1} were not read"
+        blocks = f"blocks {hole.lower} to {hole.upper - 1}"
+        return f"{where}: {blocks} were {hole.reason}"
     return f"{where}: {iso(from_us(hole.lower))} to {iso(from_us(hole.upper))} was not read"
 
 

@@ -29,6 +29,9 @@ class CoverageWindow:
         objects: how many objects the stretch held.
         pages: how many requests that took.
         unproved: read, but no balance to prove it by.
+        refuted: read, and a balance says that something in it was not seen: a hole until it is proved.
+        finality: of blocks, ``final`` or ``seen``; empty for streams that are read by time.
+        doubts: who was caught at what while this was read, in words; empty where nobody was.
     """
 
     connector: str
@@ -42,6 +45,9 @@ class CoverageWindow:
     unproved: bool = True
     pages: int = 0
     account: str = ""
+    refuted: bool = False
+    finality: str = ""
+    doubts: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +58,8 @@ class StreamState:
         required_lower: where the configuration says that reading starts.
         last_ok_at: when a pull last ended well, None if never.
         last_error: the newest pull's error where that pull failed, else None.
-        covered: merged windows, ascending.
+        covered: merged windows, ascending, without the refuted ones.
+        refuted: stretches that were read and that a balance refutes.
     """
 
     connector: str
@@ -62,6 +69,7 @@ class StreamState:
     last_ok_at: datetime | None
     last_error: str | None
     covered: tuple[tuple[int, int], ...]
+    refuted: tuple[tuple[int, int], ...] = ()
 
 
 class HoleKind(StrEnum):
@@ -83,6 +91,10 @@ class Hole:
     lower: int | None
     upper: int | None
     reason: str
+
+
+NOT_READ = "not read"
+REFUTED = "read, but a balance moved there by something that was not seen"
 
 
 def merge(windows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -109,10 +121,13 @@ def holes(stream: StreamState) -> tuple[Hole, ...]:
     if stream.last_ok_at is None or not stream.covered:
         found.append(_hole(stream, HoleKind.UNREAD, "never read to the end", lower=stream.required_lower))
         return tuple(found)
+    found += [
+        _hole(stream, HoleKind.GAP, REFUTED, lower=lower, upper=upper) for lower, upper in stream.refuted
+    ]
     position = stream.required_lower
-    for lower, upper in stream.covered:
+    for lower, upper in merge((*stream.covered, *stream.refuted)):
         if lower > position:
-            found.append(_hole(stream, HoleKind.GAP, "not read", lower=position, upper=lower))
+            found.append(_hole(stream, HoleKind.GAP, NOT_READ, lower=position, upper=lower))
         position = max(position, upper)
     return tuple(found)
 

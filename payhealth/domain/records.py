@@ -6,14 +6,23 @@ fact; the store keeps every version. ``recorded_at`` is not here: it is the stor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
-ARCHIVED = "archived"
-"""Metadata of a field that belongs to a fact's history alone: seldom read, and larger than the rest."""
+from payhealth.domain.chain_records import (
+    AddressBalance,
+    AssetPrice,
+    Block,
+    ChainMark,
+    PaymentEvent,
+    ProviderScore,
+    TransactionFee,
+    TransferObservation,
+)
+from payhealth.domain.record import Record, VendorRecord
 
 
 class Rail(StrEnum):
@@ -100,29 +109,15 @@ RECONCILED = frozenset({EntryKind.PURCHASE, EntryKind.REVERSAL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """Base of all records."""
-
-    KEY: ClassVar[tuple[str, ...]]
-    connector: str
-    """The connector's name in the configuration."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VendorRecord(Record):
-    """A vendor's object in our words, with what of the object itself may be kept."""
-
-    raw: str | None = field(default=None, metadata={ARCHIVED: True})
-    """JSON: the fields that the allow-list lets through, and ``api_version``, the version they came in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Movement(Record):
     """One signed effect on what a customer has paid us; ``kind`` gives the sign of ``amount``."""
 
     KEY: ClassVar[tuple[str, ...]] = ("connector", "movement_id")
     movement_id: str
-    """The Stripe object's id, or ``<caip-2>:<transaction hash>:<log index|native>``."""
+    """The Stripe object's id, or ``<caip-2>:<transaction hash>:<log index|native|trace:path>``.
+
+    A transfer keeps the id of its first sighting when a reorg moves it to another log index.
+    """
     rail: str
     kind: str
     status: str
@@ -142,6 +137,12 @@ class Movement(Record):
     chain: str | None = None
     """CAIP-2, transfers only."""
     block_number: int | None = None
+    block_hash: str | None = None
+    """The block that holds it, or held it last; transfers only, like those that follow."""
+    position: str | None = None
+    """Where it stands in its transaction: ``<log index>``, ``native``, ``mint`` or ``trace:<path>``."""
+    sender: str | None = None
+    recipient: str | None = None
     finality_s: int | None = None
     """How long the chain usually takes to reach its creditable mark, in seconds; transfers only."""
     finality: str | None = None
@@ -462,50 +463,6 @@ class SourceAccount(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferObservation(Record):
-    """A chain transfer as one block held it; the key holds the block hash, for reorgs."""
-
-    KEY: ClassVar[tuple[str, ...]] = ("connector", "movement_id", "block_hash")
-    movement_id: str
-    block_hash: str
-    block_number: int
-    transaction_hash: str
-    position: str
-    """``<log index>`` or ``native``."""
-    sender: str
-    recipient: str
-    amount: Decimal
-    asset: str
-    block_at: datetime
-    canonical: bool
-    ignored_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block(Record):
-    """A block of the recent window: what the next pull holds the parent hashes against."""
-
-    KEY: ClassVar[tuple[str, ...]] = ("connector", "block_number", "block_hash")
-    block_number: int
-    block_hash: str
-    parent_hash: str
-    block_at: datetime
-    canonical: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainMark(Record):
-    """Up to which block a chain is safe and final, as it said at a pull."""
-
-    KEY: ClassVar[tuple[str, ...]] = ("connector", "chain")
-    chain: str
-    head: int
-    safe: int
-    final: int
-    head_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Record):
     """One signed line of the credit ledger."""
 
@@ -567,6 +524,11 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     SourceEvent,
     SourceAccount,
     TransferObservation,
+    TransactionFee,
+    PaymentEvent,
+    AssetPrice,
+    AddressBalance,
+    ProviderScore,
     Block,
     ChainMark,
     Entry,

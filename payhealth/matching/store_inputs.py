@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from payhealth.domain.chain_records import ChainMark
 from payhealth.domain.errors import InputError
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     EXPECTING,
     BalanceTransaction,
-    ChainMark,
     Entry,
     Handle,
     Link,
@@ -23,7 +24,6 @@ from payhealth.domain.records import (
     MovementStatus,
     PaymentClaim,
     Rail,
-    Record,
 )
 from payhealth.matching.gathering import Gathering, gather
 from payhealth.matching.inputs import ENTRIES, MONEY, MOVEMENTS, MatchInputs

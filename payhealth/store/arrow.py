@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from payhealth.domain.errors import AmountError, InputError, TimeError
-from payhealth.domain.records import Record
+from payhealth.domain.record import Record
 from payhealth.store import amounts
 from payhealth.store.spec import Column, Kind, Missing, Spec
 

@@ -97,6 +97,8 @@ def _state(connection: Connection, connector: str, plan: StreamPlan) -> StreamSt
     newest = select(rows.c.error).where(here).order_by(rows.c.id.desc()).limit(1)
     ended_well = select(func.max(rows.c.finished_at)).where(here, rows.c.error.is_(None))
     windows = windows_of(connection, connector, plan.stream, plan.unit.value)
+    sound = [(window.lower, window.upper) for window in windows if not window.refuted]
+    refuted = [(window.lower, window.upper) for window in windows if window.refuted]
     return StreamState(
         connector=connector,
         stream=plan.stream,
@@ -104,7 +106,8 @@ def _state(connection: Connection, connector: str, plan: StreamPlan) -> StreamSt
         required_lower=plan.required_lower,
         last_ok_at=connection.execute(ended_well).scalar_one(),
         last_error=connection.execute(newest).scalar_one_or_none(),
-        covered=merge((window.lower, window.upper) for window in windows),
+        covered=merge(sound),
+        refuted=merge(refuted),
     )
 
 

@@ -16,7 +16,7 @@ from payhealth.domain.money import plain
 from payhealth.domain.times import utc
 from payhealth.store.bulk import bulk_for, quoted
 from payhealth.store.runs import JSON_COLUMNS
-from payhealth.store.spec import Spec
+from payhealth.store.spec import Column, Spec
 from payhealth.store.sqltypes import moment_text
 from payhealth.store.tables import table
 
@@ -57,14 +57,31 @@ def lookup(
     connection: Connection, spec: Spec, connector: str, column: str, values: Collection[str]
 ) -> pa.Table:
     """The current facts of a connector whose column holds one of the values."""
-    wanted = spec.column(column).name
-    columns = (*spec.shown, *(spec.column(name) for name in _BESIDE))
+    wanted, columns = spec.column(column).name, _looked_up(spec)
     names = quoted([each.name for each in columns])
     listed = _LISTED[connection.dialect.name]
     sql = f'SELECT {names} FROM "{spec.current}" WHERE connector = :connector AND "{wanted}" IN ({listed})'
     # One parameter whatever the number of values: databases limit how many a statement may have.
     bound = {"connector": connector, "listed": orjson.dumps(sorted(set(values))).decode()}
     return bulk_for(connection.dialect.name).read(connection, sql, bound, columns)
+
+
+def between(
+    connection: Connection, spec: Spec, connector: str, column: str, lower: int, upper: int
+) -> pa.Table:
+    """The current facts of a connector whose column lies in ``[lower, upper)``."""
+    wanted, columns = spec.column(column).name, _looked_up(spec)
+    names = quoted([each.name for each in columns])
+    sql = (
+        f'SELECT {names} FROM "{spec.current}" '
+        f'WHERE connector = :connector AND "{wanted}" >= :lower AND "{wanted}" < :upper'
+    )
+    bound = {"connector": connector, "lower": lower, "upper": upper}
+    return bulk_for(connection.dialect.name).read(connection, sql, bound, columns)
+
+
+def _looked_up(spec: Spec) -> tuple[Column, ...]:
+    return (*spec.shown, *(spec.column(name) for name in _BESIDE))
 
 
 _BESIDE = ("recorded_at", "first_recorded_at", "read_at")

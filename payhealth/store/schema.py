@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VERSION_TABLE = "payhealth_version"
 """Our own name: a shared database may hold the ``alembic_version`` of another program."""
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision this code knows, oldest first; a test holds it against the migrations folder."""
 
 HEAD = REVISIONS[-1]

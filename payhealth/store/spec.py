@@ -14,7 +14,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 
-from payhealth.domain.records import ARCHIVED, RECORD_TYPES, Record
+from payhealth.domain.record import ARCHIVED, Record
+from payhealth.domain.records import RECORD_TYPES
 
 
 class Kind(Enum):
@@ -128,7 +129,7 @@ _KINDS = {
 }
 
 _INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "movement": (("payment_key",), ("effective_at",)),
+    "movement": (("effective_at",), ("connector", "block_number")),
     "link": (("alias",),),
     "charge": (("created_at",), ("intent_id",)),
     "refund": (("charge_id",),),
@@ -141,6 +142,9 @@ _INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     "entry": (("effective_at",),),
     "handle": (("handle",),),
     "transfer_observation": (("connector", "block_number"),),
+    "transaction_fee": (("connector", "block_number"),),
+    "payment_event": (("connector", "block_number"), ("external_id",)),
+    "asset_price": (("block_hash",),),
 }
 
 _EFFECTIVE = ("effective_at", "created_at", "block_at")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, Engine
 
 from payhealth.domain.errors import InputError
-from payhealth.domain.records import Record, Rejected
+from payhealth.domain.record import Record
+from payhealth.domain.records import Rejected
 from payhealth.ports import Batch, PullOutcome, RunChanges, StreamPlan, WriteCounts
 from payhealth.store import arrow, pulls, reading, runs, versioned
 from payhealth.store.engine import reading as reading_transaction
@@ -129,6 +130,13 @@ class SqlStore:
         """Current records of a connector whose column holds one of the values, with ``read_at`` beside."""
         with self._reading("look records up") as connection:
             return reading.lookup(connection, RECORD_SPECS[record_type], connector, column, values)
+
+    def between(
+        self, record_type: type[Record], connector: str, column: str, lower: int, upper: int
+    ) -> pa.Table:
+        """Current records of a connector whose column of whole numbers lies in ``[lower, upper)``."""
+        with self._reading("look records up") as connection:
+            return reading.between(connection, RECORD_SPECS[record_type], connector, column, lower, upper)
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a query over the views; it cannot write.

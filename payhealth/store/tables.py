@@ -93,6 +93,9 @@ class CoverageWindowRow(StoreModel, table=True):
     read_at: datetime = Field(sa_type=UtcMoment)
     pages: int = Field(sa_type=BIG)
     account: str
+    refuted: bool
+    finality: str
+    doubts: str
 
 
 class PullCursor(StoreModel, table=True):

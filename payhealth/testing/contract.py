@@ -17,7 +17,8 @@ from typing import Any
 from payhealth.domain.coverage import StreamState, holes
 from payhealth.domain.errors import AmountError, InputError, SourceError, TimeError
 from payhealth.domain.money import MAX_SCALED, from_scaled
-from payhealth.domain.records import RECORD_TYPES, Entry, Movement, Record, Rejected
+from payhealth.domain.record import Record
+from payhealth.domain.records import RECORD_TYPES, Entry, Movement, Rejected
 from payhealth.ports import READ_SKEW, Batch, PullOutcome, RunChanges, Source, Store, StreamPlan, WriteCounts
 from payhealth.testing import samples
 from payhealth.testing.memory import MemoryStore

@@ -14,7 +14,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from payhealth.domain.coverage import CoverageWindow, StreamState, merge
-from payhealth.domain.records import RECORD_TYPES, Record, Rejected
+from payhealth.domain.record import Record
+from payhealth.domain.records import RECORD_TYPES, Rejected
 from payhealth.domain.times import utc
 from payhealth.ports import READ_SKEW, Batch, PullOutcome, RunChanges, StreamPlan, WriteCounts
 
@@ -191,6 +192,18 @@ class MemoryStore:
         rows = [row for row in newest if row["connector"] == connector and row[column] in set(values)]
         return _table(record_type, rows, "recorded_at", "first_recorded_at", "read_at")
 
+    def between(
+        self, record_type: type[Record], connector: str, column: str, lower: int, upper: int
+    ) -> pa.Table:
+        """Current records of a connector whose column of whole numbers lies in ``[lower, upper)``."""
+        newest = [fact.row(fact.versions[-1]) for fact in self._facts[record_type].values()]
+        rows = [
+            row
+            for row in newest
+            if row["connector"] == connector and row[column] is not None and lower <= row[column] < upper
+        ]
+        return _table(record_type, rows, "recorded_at", "first_recorded_at", "read_at")
+
     def changes(self, record_type: type[Record], *, after: int, limit: int | None = None) -> pa.Table:
         """Versions committed after a change number was read, ascending."""
         facts = self._facts[record_type].values()
@@ -221,10 +234,11 @@ class MemoryStore:
         here = (connector, plan.stream)
         pulls = [pull for pull in self._outcomes if (pull.connector, pull.stream) == here]
         windows = [
-            (window.lower, window.upper)
+            window
             for window in self._windows
             if (window.connector, window.stream) == here and window.unit is plan.unit
         ]
+        refuted = _refuted(windows)
         return StreamState(
             connector=connector,
             stream=plan.stream,
@@ -232,7 +246,8 @@ class MemoryStore:
             required_lower=plan.required_lower,
             last_ok_at=max((pull.finished_at for pull in pulls if pull.error is None), default=None),
             last_error=pulls[-1].error if pulls else None,
-            covered=merge(windows),
+            covered=_without(merge((window.lower, window.upper) for window in windows), refuted),
+            refuted=refuted,
         )
 
     def close(self) -> None:
@@ -240,6 +255,23 @@ class MemoryStore:
         if self._views is not None:
             self._views.close()
             self._views = None
+
+
+def _refuted(windows: Sequence[CoverageWindow]) -> tuple[tuple[int, int], ...]:
+    """What some window refutes and none proves, unit by unit: plain, and slow for wide windows."""
+    refuted = {unit for each in windows if each.refuted for unit in range(each.lower, each.upper)}
+    proved = {unit for each in windows if not each.unproved for unit in range(each.lower, each.upper)}
+    return merge((unit, unit + 1) for unit in refuted - proved)
+
+
+def _without(
+    windows: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]
+) -> tuple[tuple[int, int], ...]:
+    if not taken:
+        return tuple(windows)
+    out = {unit for lower, upper in taken for unit in range(lower, upper)}
+    kept = ((unit, unit + 1) for lower, upper in windows for unit in range(lower, upper) if unit not in out)
+    return merge(kept)
 
 
 def _table(kind: type[Record], rows: Sequence[Mapping[str, Any]], *beside: str) -> pa.Table:

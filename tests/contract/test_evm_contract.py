@@ -9,7 +9,8 @@ import pytest
 
 from payhealth.connectors.evm.reading.stored import Stored
 from payhealth.connectors.evm.source import EvmSource
-from payhealth.domain.records import Block, Movement
+from payhealth.domain.chain_records import Block
+from payhealth.domain.records import Movement
 from payhealth.ports import Source
 from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.rpc import build_app

@@ -20,6 +20,7 @@ from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.connectors.stripe.source import StripeSource
 from payhealth.domain.coverage import merge
 from payhealth.domain.errors import SourceRefusedError, SourceUnavailableError
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     BalanceProof,
     BalanceTransaction,
@@ -29,7 +30,6 @@ from payhealth.domain.records import (
     Movement,
     PaymentIntent,
     Payout,
-    Record,
     Refund,
     Rejected,
     SourceAccount,

@@ -24,7 +24,8 @@ from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.connectors.stripe.source import StripeSource
 from payhealth.connectors.stripe.streams import STREAMS
 from payhealth.domain.errors import SourceError
-from payhealth.domain.records import BookingGap, Charge, Movement, Record, Refund, Rejected
+from payhealth.domain.record import Record
+from payhealth.domain.records import BookingGap, Charge, Movement, Refund, Rejected
 from payhealth.secrets import Secret
 from tests.contract.foreign_stripes import KEY, Fake, localstripe, stripe_stateful_mock
 from tests.unit.connectors.support import KeptInStore

@@ -36,7 +36,8 @@ from payhealth.connectors.stripe.reading import BATCH_OBJECTS, Reading, earliest
 from payhealth.connectors.stripe.streams import STREAMS
 from payhealth.domain.errors import AmountError, SourceDataError
 from payhealth.domain.money import from_scaled, parse_amount, to_scaled
-from payhealth.domain.records import BalanceProof, BalanceTransaction, ProofState, Record
+from payhealth.domain.record import Record
+from payhealth.domain.records import BalanceProof, BalanceTransaction, ProofState
 from payhealth.ports import Batch, StoreReader
 
 STREAM = "balance"

@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 from payhealth.connectors.stripe.currencies import DIGITS_MAX
 from payhealth.connectors.stripe.fields import TEXT_CHARS_MAX, fitting
 from payhealth.domain.money import PRECISION, SCALE
-from payhealth.domain.records import RECORD_TYPES, Record
+from payhealth.domain.record import Record
+from payhealth.domain.records import RECORD_TYPES
 
 DIGITS = "digits"
 """The key of a row that is no field: the digits of its amounts."""

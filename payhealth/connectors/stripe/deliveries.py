@@ -19,7 +19,8 @@ import orjson
 
 from payhealth.connectors.stripe.fields import is_id
 from payhealth.domain.errors import StoreError
-from payhealth.domain.records import Record, Rejected, SourceEvent
+from payhealth.domain.record import Record
+from payhealth.domain.records import Rejected, SourceEvent
 from payhealth.domain.times import EPOCH
 from payhealth.plugins import WebhookOutcome
 from payhealth.ports import Batch, Store

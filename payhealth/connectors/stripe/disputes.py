@@ -38,13 +38,7 @@ from payhealth.connectors.stripe.translate import (
     movement,
     payment_values,
 )
-from payhealth.domain.records import (
-    Dispute,
-    EarlyFraudWarning,
-    Movement,
-    MovementKind,
-    MovementStatus,
-)
+from payhealth.domain.records import Dispute, EarlyFraudWarning, Movement, MovementKind, MovementStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from payhealth.connectors.stripe.balance_types import SOURCE_OBJECTS
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     BalanceTransaction,
     Charge,
@@ -19,7 +20,6 @@ from payhealth.domain.records import (
     Invoice,
     PaymentIntent,
     Payout,
-    Record,
     Refund,
     SetupIntent,
     SourceEvent,

@@ -24,6 +24,7 @@ from payhealth.connectors.stripe.reading import Reading, Seen, earliest, joined,
 from payhealth.connectors.stripe.streams import STREAMS
 from payhealth.connectors.stripe.windows import Cursor
 from payhealth.domain.errors import SourceDataError
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     Charge,
     CheckoutSession,
@@ -32,7 +33,6 @@ from payhealth.domain.records import (
     Invoice,
     PaymentIntent,
     Payout,
-    Record,
     Refund,
     SetupIntent,
     SourceEvent,

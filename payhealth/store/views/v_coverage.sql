@@ -15,5 +15,8 @@ SELECT
     w.read_at,
     w.unproved,
     w.pages,
-    w.account
+    w.account,
+    w.refuted,
+    w.finality,
+    w.doubts
 FROM coverage_window AS w

@@ -46,6 +46,15 @@ SELECT
     m.payment_key,
     m.handle,
     m.chain,
-    m.block_number
+    m.block_number,
+    m.block_hash,
+    m.position,
+    m.sender,
+    m.recipient,
+    $amount(p.price) AS price,
+    p.quote AS price_quote,
+    p.reason AS price_reason
 FROM movement_current AS m
 LEFT JOIN chain_mark_current AS k ON k.connector = m.connector AND k.chain = m.chain
+LEFT JOIN asset_price_current AS p
+    ON p.connector = m.connector AND p.asset = m.asset AND p.block_hash = m.block_hash

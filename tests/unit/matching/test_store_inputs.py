@@ -11,17 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from payhealth.domain.chain_records import ChainMark
 from payhealth.domain.errors import InputError
-from payhealth.domain.records import (
-    BalanceTransaction,
-    ChainMark,
-    Entry,
-    Handle,
-    Link,
-    Movement,
-    PaymentClaim,
-    Record,
-)
+from payhealth.domain.record import Record
+from payhealth.domain.records import BalanceTransaction, Entry, Handle, Link, Movement, PaymentClaim
 from payhealth.domain.times import to_us
 from payhealth.matching.engine import reconcile
 from payhealth.matching.inputs import MONEY, MatchInputs, MatchOutcome

@@ -11,9 +11,10 @@ from types import MappingProxyType
 
 import pytest
 
+from payhealth.domain.chain_records import ChainMark
 from payhealth.domain.errors import InputError, StoreError
 from payhealth.domain.money import from_scaled, plain
-from payhealth.domain.records import ChainMark, Charge, Entry, Handle, Movement, PaymentIntent, Refund
+from payhealth.domain.records import Charge, Entry, Handle, Movement, PaymentIntent, Refund
 from payhealth.domain.results import CheckResult, Outcome, Segment
 from payhealth.ports import Batch
 from payhealth.store import SqlStore, open_store, pulls, sqlstore

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     BalanceProof,
     BalanceTransaction,
@@ -24,7 +25,6 @@ from payhealth.domain.records import (
     Payout,
     PayoutProof,
     ProofState,
-    Record,
     Refund,
     SetupIntent,
     SourceEvent,
