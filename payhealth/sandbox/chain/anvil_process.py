@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import orjson
 
 _POLL_S = 0.02
 
-_STATES_KEPT = 256
+STATES_KEPT = 256
 """States that anvil keeps in memory; older balances cannot be asked for, as with most nodes."""
 
 
@@ -44,6 +45,8 @@ class AnvilProcess:
         chain_id: as transactions are signed for.
         genesis_at_s: time of block 0, seconds since 1970.
         safe_depth: how many blocks ``safe`` lies behind the head; ``finalized`` lies twice as many.
+        gas_limit: gas of every block, None for anvil's own.
+        states_kept: of how many of the newest blocks the state is kept.
         start_timeout_s: how long to wait until it answers.
 
     Raises:
@@ -57,6 +60,8 @@ class AnvilProcess:
         chain_id: int,
         genesis_at_s: int,
         safe_depth: int,
+        gas_limit: int | None = None,
+        states_kept: int = STATES_KEPT,
         start_timeout_s: float,
     ) -> None:
         found = binary or find_anvil()
@@ -72,9 +77,13 @@ class AnvilProcess:
             "--timestamp": genesis_at_s,
             "--slots-in-an-epoch": safe_depth,
             "--hardfork": "cancun",
-            "--prune-history": _STATES_KEPT,
+            "--prune-history": states_kept,
             "--accounts": 1,
+            # Transactions of one block keep the order they were sent in.
+            "--order": "fifo",
         }
+        if gas_limit is not None:
+            flags["--gas-limit"] = gas_limit
         options = [str(part) for flag in flags.items() for part in flag]
         self._process = subprocess.Popen(  # noqa: S603 - the user's own anvil, without a shell
             [str(found), "--no-mining", "--quiet", *options],
@@ -96,14 +105,25 @@ class AnvilProcess:
         Raises:
             AnvilError: anvil answered with an error, whose message it carries.
         """
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        response = self._http.post(
-            self.url, content=orjson.dumps(request), headers={"content-type": "application/json"}
+        answer = self._post({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+        return _result(method, answer)
+
+    def batch(self, method: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """The results of one method asked many times in one HTTP request; anvil may mix their order.
+
+        Raises:
+            AnvilError: anvil answered one of them with an error, whose message it carries.
+        """
+        if not calls:
+            return []
+        answers = self._post(
+            [
+                {"jsonrpc": "2.0", "id": index, "method": method, "params": list(params)}
+                for index, params in enumerate(calls)
+            ]
         )
-        answer = orjson.loads(response.content)
-        if "error" in answer:
-            raise AnvilError(f"{method}: {answer['error'].get('message')}")
-        return answer["result"]
+        by_id = {answer["id"]: answer for answer in answers}
+        return [_result(method, by_id[index]) for index in range(len(calls))]
 
     def close(self) -> None:
         """Stop anvil and remove what it wrote; closing twice does nothing."""
@@ -117,6 +137,12 @@ class AnvilProcess:
         self._http.close()
         self._home.cleanup()
 
+    def _post(self, body: object) -> Any:
+        response = self._http.post(
+            self.url, content=orjson.dumps(body), headers={"content-type": "application/json"}
+        )
+        return orjson.loads(response.content)
+
     def _wait_until_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -129,6 +155,12 @@ class AnvilProcess:
             else:
                 return
         raise AnvilError(f"anvil did not answer within {timeout_s} s")
+
+
+def _result(method: str, answer: dict[str, Any]) -> Any:
+    if "error" in answer:
+        raise AnvilError(f"{method}: {answer['error'].get('message')}")
+    return answer["result"]
 
 
 def _free_port() -> int:

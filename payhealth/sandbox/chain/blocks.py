@@ -98,7 +98,15 @@ def _header_fields(mined: Mined) -> JsonObject:
         "timestamp": quantity(header.timestamp),
         "transactionsRoot": data(header.transaction_root),
         "uncles": [],
-        "withdrawals": [],
+        "withdrawals": [
+            {
+                "index": quantity(each.index),
+                "validatorIndex": quantity(each.validator_index),
+                "address": data(each.address),
+                "amount": quantity(each.amount),
+            }
+            for each in mined.block.withdrawals
+        ],
         "withdrawalsRoot": data(header.withdrawals_root),
     }
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from eth_utils.address import to_canonical_address, to_checksum_address
 
 from payhealth.sandbox.chain import token
+from payhealth.sandbox.chain.artifacts import MULTICALL_ADDRESS, load
 from payhealth.sandbox.chain.blocks import Block, to_block
+from payhealth.sandbox.chain.contract_user import ContractUser
 from payhealth.sandbox.chain.evm import CallResult, Evm, Order
 from payhealth.sandbox.chain.history import History
+from payhealth.sandbox.chain.sending import Item, Placed, Sending, Withdrawal, plan_branch
 from payhealth.sandbox.chain.timing import block_times_s, to_epoch_s
 from payhealth.sandbox.chain.transfers import TransferFailedError, native_transfer, token_transfer
 from payhealth.sandbox.chain.wallet import Wallet
@@ -19,7 +24,7 @@ from payhealth.sandbox.interfaces import ChainTransfer
 FAUCET_WEI = 10**30
 
 
-class DevChain:
+class DevChain(ContractUser):
     """Implements the sandbox's ``Chain`` on py-evm.
 
     The same seed and the same calls give the same addresses and hashes, on every machine. Every method
@@ -33,6 +38,9 @@ class DevChain:
         token_decimals: the token's decimals.
         finality_depth: how many blocks ``finalized`` lies behind the head.
         safe_depth: how many blocks ``safe`` lies behind the head.
+        multicall: whether Multicall3 is there from block 0 on, at its well-known address.
+        contracts: names from ``contracts/`` by the address they lie at from block 0 on. Their constructors
+            do not run: only contracts that need none may be placed so.
     """
 
     def __init__(
@@ -45,6 +53,8 @@ class DevChain:
         token_decimals: int = 6,
         finality_depth: int = 12,
         safe_depth: int = 6,
+        multicall: bool = False,
+        contracts: Mapping[str, str] | None = None,
     ) -> None:
         if not 0 <= safe_depth <= finality_depth:
             raise ValueError("0 <= safe_depth <= finality_depth must hold")
@@ -57,10 +67,18 @@ class DevChain:
         self._wallet = Wallet(seed=seed)
         genesis_at_s = to_epoch_s(genesis_at)
         faucet = to_canonical_address(self._wallet.faucet)
-        self._evm = Evm(chain_id=chain_id, genesis_at_s=genesis_at_s, balances={faucet: FAUCET_WEI})
+        placed = {**(contracts or {}), **({MULTICALL_ADDRESS: "Multicall3"} if multicall else {})}
+        self._evm = Evm(
+            chain_id=chain_id,
+            genesis_at_s=genesis_at_s,
+            balances={faucet: FAUCET_WEI},
+            codes={to_canonical_address(address): load(name).runtime for address, name in placed.items()},
+        )
         self._history = History(to_block(self._evm.genesis))
         self._snapshots: list[str] = []
         self._branch = 0
+        self._dropped: dict[str, Any] = {}
+        """Transactions that a reorg dropped and that are not on the chain, as they were signed."""
         self.token_address = self._deploy_token(token_symbol, at_s=genesis_at_s + 1)
 
     # The business's side: what the `Chain` Protocol asks for.
@@ -124,16 +142,60 @@ class DevChain:
             TransactionRefusedError: no block may contain it; nothing was mined.
         """
         with self.lock:
-            order = Order(
-                key=self._wallet.key(sender),
-                to=None if to is None else to_canonical_address(to),
-                value=value,
-                data=data,
-                gas=gas,
-            )
-            head = self._history.head
-            (at_s,) = block_times_s(after_s=head.timestamp_s, at_s=to_epoch_s(at), blocks=1)
-            return self._mine(at_s, order)
+            order = Sending(sender=sender, to=to, value=value, data=data, gas=gas)
+            return self._mine(self._next_s(at), [self._order(order, {})])
+
+    def mine_block(
+        self, orders: Sequence[Item], *, at: datetime, withdrawals: Sequence[Withdrawal] = ()
+    ) -> list[dict[str, Any]]:
+        """Mine one block with several transactions and return their receipts; reverted ones have status 0.
+
+        Args:
+            orders: the transactions in their order; a hash is a dropped one, mined again as it is.
+            at: the block's time.
+            withdrawals: coins that arrive at the block's end without a transaction.
+
+        Raises:
+            ValueError: a hash that is not one of ``dropped()``; nothing was mined.
+            UnknownSenderError: the wallet holds no key for a sender; nothing was mined.
+            TransactionRefusedError: no block may contain them so; nothing was mined.
+        """
+        with self.lock:
+            signed = [self._order(item, self._dropped) for item in orders]
+            return list(self._mine(self._next_s(at), signed, withdrawals).receipts)
+
+    def resend(self, transaction_hash: str, *, at: datetime) -> dict[str, Any]:
+        """Mine a dropped transaction again, the same signed bytes, in a block of its own.
+
+        Raises:
+            ValueError: it is not one of ``dropped()``; nothing was mined.
+            TransactionRefusedError: its nonce was used since, or another reason; nothing was mined.
+        """
+        (receipt,) = self.mine_block([transaction_hash], at=at)
+        return receipt
+
+    def dropped(self) -> list[str]:
+        """Hashes of the transactions that reorgs dropped and that were not mined again, oldest first."""
+        with self.lock:
+            return list(self._dropped)
+
+    def receipt(self, transaction_hash: str) -> dict[str, Any] | None:
+        """The receipt of a transaction, None where it is not on the chain."""
+        with self.lock:
+            found = self._history.locate(transaction_hash)
+            return None if found is None else found[0].receipts[found[1]]
+
+    def call(self, to: str, data: bytes) -> bytes:
+        """What a call returns on the state of the head.
+
+        Raises:
+            ValueError: it reverted or failed.
+        """
+        with self.lock:
+            result = self.call_at(self._history.head, to=to_canonical_address(to), data=data)
+        if result.error is not None:
+            raise ValueError(result.error)
+        return result.output
 
     def native_fee(self) -> int:
         """What a native transfer in the next block costs beside its amount, exactly, in wei."""
@@ -177,24 +239,51 @@ class DevChain:
             self._snapshots.append(self._history.head.hash)
             return len(self._snapshots) - 1
 
-    def reorg(self, snapshot: int, *, at: datetime, blocks: int) -> None:
-        """Drop every block after the snapshot and mine a longer, empty branch in its place.
+    def reorg(self, snapshot: int, *, at: datetime, blocks: int, again: Sequence[Item | Placed] = ()) -> None:
+        """Drop every block after the snapshot and mine a longer branch in its place.
+
+        Args:
+            snapshot: what ``snapshot`` gave.
+            at: time of the branch's last block.
+            blocks: length of the branch.
+            again: what the branch holds, nothing by default: hashes of transactions dropped by this reorg or
+                an earlier one, and new ones, in their order, each in the branch's first block or where it
+                is ``Placed``.
 
         Raises:
-            ValueError: an unknown snapshot, one on a branch that is gone, or too few ``blocks``.
+            ValueError: an unknown snapshot, one on a branch that is gone, too few ``blocks``, or a hash that
+                was not dropped; nothing was changed.
+            TransactionRefusedError: no block may contain a transaction there; nothing was changed.
         """
         with self.lock:
-            kept = self._snapshot_block(snapshot)
-            dropped = self._history.head.number - kept.number
-            if blocks <= dropped:
-                raise ValueError(f"blocks must exceed the {dropped} dropped, got {blocks}")
-            times_s = block_times_s(
-                after_s=self._history.head.timestamp_s, at_s=to_epoch_s(at), blocks=blocks
-            )
-            self._history.drop_after(kept.number)
-            self._branch += 1
-            for at_s in times_s:
-                self._mine(at_s)
+            self._replace_after(self._snapshot_block(snapshot), at=at, blocks=blocks, again=again)
+
+    def drop(
+        self, depth: int, *, at: datetime, blocks: int | None = None, again: Sequence[Item | Placed] = ()
+    ) -> list[str]:
+        """Drop the newest ``depth`` blocks as ``reorg`` does, without a snapshot.
+
+        Args:
+            depth: how many blocks are dropped; the token's block is not among them.
+            at: time of the branch's last block.
+            blocks: length of the branch, by default one more than is dropped.
+            again: what the branch holds (see ``reorg``).
+
+        Returns:
+            The hashes of the transactions of the dropped blocks that the branch does not hold.
+
+        Raises:
+            ValueError: a depth that is not there, or as ``reorg``; nothing was changed.
+            TransactionRefusedError: as ``reorg``; nothing was changed.
+        """
+        with self.lock:
+            number = self._history.head.number - depth
+            kept = self._history.at(number)
+            if depth < 1 or kept is None or number < 1:
+                raise ValueError(f"cannot drop {depth} of {self._history.head.number} blocks")
+            before = [each["hash"] for block in self._history.after(number) for each in block.transactions]
+            self._replace_after(kept, at=at, blocks=depth + 1 if blocks is None else blocks, again=again)
+            return [each for each in before if each in self._dropped]
 
     # The node's side: what the JSON-RPC endpoint reads.
 
@@ -244,13 +333,13 @@ class DevChain:
             return self._evm.call(block.header, sender=sender, to=to, value=value, data=data)
 
     def _deploy_token(self, symbol: str, *, at_s: int) -> str:
-        order = Order(
-            key=self._wallet.key(self._wallet.faucet),
+        order = Sending(
+            sender=self._wallet.faucet,
             to=None,
             data=token.deployment(name=symbol, symbol=symbol, decimals=self.token_decimals),
             gas=token.DEPLOY_GAS_LIMIT,
         )
-        receipt = self._mine(at_s, order).receipts[0]
+        receipt = self._mine(at_s, [self._order(order, {})]).receipts[0]
         if receipt["status"] != "0x1":
             raise RuntimeError("the token was not deployed")
         return str(to_checksum_address(receipt["contractAddress"]))
@@ -266,13 +355,78 @@ class DevChain:
         if block.receipts[0]["status"] != "0x1":
             raise TransferFailedError(f"the token refused to mint {amount}")
 
-    def _mine(self, at_s: int, order: Order | None = None) -> Block:
-        # The branch is written into the block, so that no two branches can share a hash.
-        extra_data = b"" if self._branch == 0 else b"branch %d" % self._branch
-        mined = self._evm.mine(self._history.head.header, at_s=at_s, extra_data=extra_data, order=order)
-        block = to_block(mined)
-        self._history.append(block)
+    def _order(self, item: Item, known: Mapping[str, Any]) -> Any:
+        """An item as the EVM takes it; ``known`` holds the signed transactions that a hash may name."""
+        if isinstance(item, str):
+            if item not in known:
+                raise ValueError(f"transaction {item} was not dropped by a reorg")
+            return known[item]
+        return Order(
+            key=self._wallet.key(item.sender),
+            to=None if item.to is None else to_canonical_address(item.to),
+            value=item.value,
+            data=item.data,
+            gas=item.gas,
+        )
+
+    def _next_s(self, at: datetime) -> int:
+        (at_s,) = block_times_s(after_s=self._history.head.timestamp_s, at_s=to_epoch_s(at), blocks=1)
+        return at_s
+
+    def _mine(self, at_s: int, orders: Sequence[Any] = (), withdrawals: Sequence[Withdrawal] = ()) -> Block:
+        block = self._build(self._history.head, at_s, self._branch, orders, withdrawals)
+        self._add(block)
         return block
+
+    def _build(
+        self,
+        parent: Block,
+        at_s: int,
+        branch: int,
+        orders: Sequence[Any] = (),
+        withdrawals: Sequence[Withdrawal] = (),
+    ) -> Block:
+        # The branch is written into the block, so that no two branches can share a hash.
+        extra_data = b"" if branch == 0 else b"branch %d" % branch
+        return to_block(
+            self._evm.mine(
+                parent.header, at_s=at_s, extra_data=extra_data, orders=orders, withdrawals=withdrawals
+            )
+        )
+
+    def _add(self, block: Block) -> None:
+        self._history.append(block)
+        for transaction in block.transactions:
+            self._dropped.pop(transaction["hash"], None)
+
+    def _replace_after(
+        self, kept: Block, *, at: datetime, blocks: int, again: Sequence[Item | Placed]
+    ) -> None:
+        old_head = self._history.head
+        dropped = old_head.number - kept.number
+        if blocks <= dropped:
+            raise ValueError(f"blocks must exceed the {dropped} dropped, got {blocks}")
+        times_s = block_times_s(after_s=old_head.timestamp_s, at_s=to_epoch_s(at), blocks=blocks)
+        lost = self._dropped | self._signed_after(kept.number)
+        plan = [[self._order(item, lost) for item in items] for items in plan_branch(again, blocks=blocks)]
+        # The branch is mined beside the chain and takes its place whole, or not at all.
+        branch = [kept]
+        for at_s, orders in zip(times_s, plan, strict=True):
+            branch.append(self._build(branch[-1], at_s, self._branch + 1, orders))
+        self._history.drop_after(kept.number)
+        self._branch += 1
+        self._dropped = lost
+        for block in branch[1:]:
+            self._add(block)
+
+    def _signed_after(self, number: int) -> dict[str, Any]:
+        signed: dict[str, Any] = {}
+        for block in self._history.after(number):
+            for transaction, shown in zip(self._evm.signed_in(block.header), block.transactions, strict=True):
+                # Filled in, as when it was signed: recovering a sender is slow.
+                transaction.__dict__["sender"] = to_canonical_address(shown["from"])
+                signed[shown["hash"]] = transaction
+        return signed
 
     def _snapshot_block(self, snapshot: int) -> Block:
         if not 0 <= snapshot < len(self._snapshots):

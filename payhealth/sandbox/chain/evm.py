@@ -5,15 +5,20 @@ The EVM keeps every branch it ever mined; which of them is canonical is decided 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eth.constants import CREATE_CONTRACT_ADDRESS
 from eth.exceptions import Revert
 from eth.vm.forks.shanghai import ShanghaiVM
+from eth.vm.forks.shanghai.withdrawals import Withdrawal as EvmWithdrawal
 from eth_keys.datatypes import PrivateKey
 from eth_tester import PyEVMBackend
+from eth_utils.address import to_canonical_address
 from eth_utils.exceptions import ValidationError
+
+from payhealth.sandbox.chain.sending import Withdrawal, max_fee_wei
 
 PRIORITY_FEE_WEI = 10**9
 """What every transaction offers the miner per gas, so that fees stay worth accounting for."""
@@ -66,12 +71,27 @@ class Evm:
         chain_id: what transactions are signed for.
         genesis_at_s: time of block 0, seconds since 1970.
         balances: coins in wei by canonical address, there from block 0 on.
+        codes: contracts by canonical address, there from block 0 on with nothing in their storage.
     """
 
-    def __init__(self, *, chain_id: int, genesis_at_s: int, balances: dict[bytes, int]) -> None:
-        accounts = {
-            address: {"balance": wei, "nonce": 0, "code": b"", "storage": {}}
-            for address, wei in balances.items()
+    def __init__(
+        self,
+        *,
+        chain_id: int,
+        genesis_at_s: int,
+        balances: Mapping[bytes, int],
+        codes: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        codes = codes or {}
+        accounts: dict[bytes, dict[str, Any]] = {
+            address: {
+                "balance": balances.get(address, 0),
+                # A contract's own count of contracts made begins at 1 (EIP-161).
+                "nonce": 1 if address in codes else 0,
+                "code": codes.get(address, b""),
+                "storage": {},
+            }
+            for address in {**balances, **codes}
         }
         backend = PyEVMBackend(
             genesis_parameters=PyEVMBackend.generate_genesis_params({"timestamp": genesis_at_s}),
@@ -83,8 +103,23 @@ class Evm:
         self._chain.chain_id = chain_id
         self.genesis = Mined(block=self._chain.get_canonical_block_by_number(0))
 
-    def mine(self, parent: Any, *, at_s: int, extra_data: bytes, order: Order | None = None) -> Mined:
-        """Mine a block on the header ``parent``, empty or with one transaction.
+    def mine(
+        self,
+        parent: Any,
+        *,
+        at_s: int,
+        extra_data: bytes,
+        orders: Sequence[Any] = (),
+        withdrawals: Sequence[Withdrawal] = (),
+    ) -> Mined:
+        """Mine a block on the header ``parent``.
+
+        Args:
+            parent: the header of any block mined before.
+            at_s: the block's time, seconds since 1970.
+            extra_data: what the block carries beside.
+            orders: its transactions in their order: an ``Order`` to sign, or one that ``signed_in`` gave.
+            withdrawals: coins that arrive at the block's end.
 
         Raises:
             TransactionRefusedError: nothing was mined.
@@ -92,12 +127,26 @@ class Evm:
         header = self._chain.create_header_from_parent(parent, timestamp=at_s, extra_data=extra_data)
         # Set rather than passed on: mine_all(parent_header=...) would take the time from the wall clock.
         self._chain.header = header
-        transactions = [] if order is None else [self._sign(order, parent, header)]
+        transactions = self._sign_all(orders, parent, header)
+        arriving = [
+            EvmWithdrawal(
+                index=index,
+                validator_index=index,
+                address=to_canonical_address(each.recipient),
+                amount=each.amount_gwei,
+            )
+            for index, each in enumerate(withdrawals)
+        ]
         try:
-            imported, receipts, _ = self._chain.mine_all(transactions)
+            imported, receipts, _ = self._chain.mine_all(transactions, withdrawals=arriving)
         except ValidationError as error:
             raise TransactionRefusedError(str(error)) from error
         return Mined(block=imported.imported_block, receipts=receipts)
+
+    def signed_in(self, header: Any) -> list[Any]:
+        """The signed transactions of a block, to be mined again as they are."""
+        builder = self._chain.get_transaction_builder()
+        return list(self._chain.chaindb.get_block_transactions(header, builder))
 
     def gas_price(self, parent: Any) -> int:
         """What a transaction in the block after ``parent`` pays, in wei per gas."""
@@ -139,14 +188,33 @@ class Evm:
     def _state(self, header: Any) -> Any:
         return self._chain.get_vm(header).state
 
-    def _sign(self, order: Order, parent: Any, header: Any) -> Any:
-        sender = order.key.public_key.to_canonical_address()
+    def _sign_all(self, orders: Sequence[Any], parent: Any, header: Any) -> list[Any]:
+        signed: list[Any] = []
+        nonces: dict[bytes, int] = {}
+        spendable: dict[bytes, int] = {}
+        due = header.base_fee_per_gas + PRIORITY_FEE_WEI
+        for order in orders:
+            known = not isinstance(order, Order)
+            sender = order.sender if known else order.key.public_key.to_canonical_address()
+            if sender not in nonces:
+                nonces[sender] = self.nonce(parent, sender)
+                spendable[sender] = self.balance(parent, sender)
+            if known:
+                signed.append(order)
+            else:
+                fee = max_fee_wei(due=due, gas=order.gas, spendable=spendable[sender] - order.value)
+                signed.append(self._sign(order, sender=sender, nonce=nonces[sender], max_fee=fee))
+            nonces[sender] += 1
+            # At most: what is left bounds what the sender's next transaction in this block may offer.
+            spendable[sender] -= order.value + order.gas * due
+        return signed
+
+    def _sign(self, order: Order, *, sender: bytes, nonce: int, max_fee: int) -> Any:
         unsigned = self._chain.get_transaction_builder().new_unsigned_dynamic_fee_transaction(
             chain_id=self._chain.chain_id,
-            nonce=self.nonce(parent, sender),
+            nonce=nonce,
             max_priority_fee_per_gas=PRIORITY_FEE_WEI,
-            # Exactly what is due: the block's base fee is known, so a balance can be sent to the last wei.
-            max_fee_per_gas=header.base_fee_per_gas + PRIORITY_FEE_WEI,
+            max_fee_per_gas=max_fee,
             gas=order.gas,
             to=CREATE_CONTRACT_ADDRESS if order.to is None else order.to,
             value=order.value,

@@ -43,6 +43,10 @@ class History:
                 del self._transactions[transaction["hash"]]
         del self._blocks[number + 1 :]
 
+    def after(self, number: int) -> list[Block]:
+        """The blocks above ``number``, lowest first."""
+        return self._blocks[number + 1 :]
+
     def at(self, number: int) -> Block | None:
         """The block of a number, None beyond the head."""
         return self._blocks[number] if 0 <= number < len(self._blocks) else None

@@ -36,12 +36,15 @@ class Limits:
         max_results: logs in one answer.
         max_addresses: addresses in one filter.
         max_batch_items: requests in one batch.
+        state_depth: how many blocks below the head the state can still be asked for, as on a node that
+            prunes; None for an archive node.
     """
 
     max_block_range: int | None = None
     max_results: int | None = None
     max_addresses: int = 1000
     max_batch_items: int = 1000
+    state_depth: int | None = None
 
 
 class Methods:
@@ -203,6 +206,13 @@ class Methods:
         block = self._selected(raw, position)
         if block is None:
             raise RpcError(SERVER_ERROR, "header not found")
+        depth = self._limits.state_depth
+        if depth is not None and self._chain.head() - block.number > depth:
+            root = block.fields["stateRoot"]
+            raise RpcError(
+                SERVER_ERROR,
+                f"missing trie node {root[2:]} (path ) state {root} is not available, not found",
+            )
         return block
 
 

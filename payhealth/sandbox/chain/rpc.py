@@ -22,6 +22,7 @@ def build_app(
     max_results: int | None = None,
     max_addresses: int = 1000,
     max_batch_items: int = 1000,
+    state_depth: int | None = None,
 ) -> Starlette:
     """An ASGI app that answers JSON-RPC at ``/`` from the chain.
 
@@ -31,12 +32,15 @@ def build_app(
         max_results: most logs in one answer, None without a limit.
         max_addresses: most addresses in one filter.
         max_batch_items: most requests in one batch.
+        state_depth: how many blocks below the head balances, code and calls are still answered for; older
+            ones get the error of a node that pruned them. None for an archive node.
     """
     limits = Limits(
         max_block_range=max_block_range,
         max_results=max_results,
         max_addresses=max_addresses,
         max_batch_items=max_batch_items,
+        state_depth=state_depth,
     )
     methods = Methods(chain, limits)
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any
-
-from eth_abi.abi import encode
 from eth_utils.address import to_canonical_address
 from eth_utils.crypto import keccak
 
+from payhealth.sandbox.chain.artifacts import Artifact, creation_data, load
 from payhealth.sandbox.chain.hexes import word
 
 TRANSFER_TOPIC = keccak(text="Transfer(address,address,uint256)")
@@ -25,25 +19,14 @@ NATIVE_GAS_LIMIT = 21_000
 """What a transfer of the native coin to a plain address uses, always."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Artifact:
-    """The compiled contract as it is shipped (how it was compiled: contracts/README.md)."""
-
-    abi: list[dict[str, Any]]
-    bytecode: bytes
-
-
-@cache
 def load_artifact() -> Artifact:
-    """Read the compiled contract from the package's data."""
-    text = files("payhealth.sandbox.chain").joinpath("contracts/DevToken.json").read_text("utf-8")
-    raw = json.loads(text)
-    return Artifact(abi=raw["abi"], bytecode=bytes.fromhex(raw["bytecode"].removeprefix("0x")))
+    """The compiled token."""
+    return load("DevToken")
 
 
 def deployment(*, name: str, symbol: str, decimals: int) -> bytes:
     """The data of the transaction that deploys the token; its sender becomes the minter."""
-    return load_artifact().bytecode + encode(["string", "string", "uint8"], [name, symbol, decimals])
+    return creation_data("DevToken", name, symbol, decimals)
 
 
 def transfer(recipient: str, amount: int) -> bytes:

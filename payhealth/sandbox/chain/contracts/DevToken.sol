@@ -59,7 +59,7 @@ contract DevToken {
         return true;
     }
 
-    function _move(address from, address to, uint256 value) private {
+    function _move(address from, address to, uint256 value) internal virtual {
         if (to == address(0)) revert InvalidRecipient();
         uint256 held = balanceOf[from];
         if (held < value) revert InsufficientBalance(from, held, value);
