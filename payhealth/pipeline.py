@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from payhealth.domain.chain_records import ChainMark
+from payhealth.domain.chain_records import AssetPrice, ChainMark
 from payhealth.domain.coverage import Hole, HoleKind, StreamState, holes, merge
 from payhealth.domain.errors import PayhealthError, SourceDataError, SourceError
 from payhealth.domain.record import Record
@@ -232,7 +232,7 @@ def reconcile(
     from payhealth.matching.store_inputs import from_store
     from payhealth.proofs import payout_breaks, with_breaks
 
-    types: tuple[type[Record], ...] = (Movement, Entry, Link, PaymentClaim, ChainMark, Handle)
+    types: tuple[type[Record], ...] = (Movement, Entry, Link, PaymentClaim, ChainMark, AssetPrice, Handle)
     tables = {kind: store.records(kind, as_of=as_of if history else None) for kind in types}
     tables[BalanceTransaction] = _exchanged(store, tables[Movement], ruleset, as_of if history else None)
     inputs = from_store(tables, ruleset, starts=_starts(sources), rates=pegged(sources))

@@ -1,17 +1,20 @@
-"""Did the processor's own balance move by what was read, and has every movement both its halves?
+"""Did balances move by what was read, and has every movement both its halves?
 
-The balance identity finds what no list shows: a line that is missing, double or of another amount. Booking
-gaps name the object or the line whose other half Stripe does not show.
+The balance identity finds what no list shows: a line that is missing, double or of another amount, and on a
+chain a transfer that left no log. Booking gaps name the object or the line whose other half Stripe does not
+show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from payhealth.checks import chain_balances
+from payhealth.checks.chain_balances import Chains
 from payhealth.checks.thresholds import duration, moment, table
 from payhealth.domain.breaks import BreakReason
 from payhealth.domain.money import plain
@@ -26,6 +29,10 @@ REASONS = (str(BreakReason.LEDGER_CHANGED),)
 
 _STREAM = "balance"
 _SHOWN = 5
+_STRIPE_STEP = (
+    "run `payhealth pull`; if it stays, hold v_balance_transactions since then against the balance"
+    " report in Stripe's dashboard, and give Stripe's support the difference and both times"
+)
 _PROOFS = """
 select proof_id, connector, asset, state, since, difference, attempts
 from v_balance_proofs order by proof_id
@@ -64,15 +71,17 @@ class BooksData:
     """What the processor's books say.
 
     Args:
-        read: whether a balance was read at all.
+        read: whether the processor's balance was read at all.
         gaps: the open ones, oldest first.
         changed: breaks that say that a ledger's past was changed, by id.
+        chains: what addresses hold.
     """
 
     read: bool
     proofs: tuple[Proof, ...]
     gaps: tuple[Gap, ...]
     changed: tuple[str, ...] = ()
+    chains: Chains = field(default_factory=Chains)
 
 
 def load(reader: StoreReader, context: CheckContext, _: Mapping[str, Any]) -> BooksData:
@@ -84,6 +93,7 @@ def load(reader: StoreReader, context: CheckContext, _: Mapping[str, Any]) -> Bo
         proofs=tuple(_proof(row) for row in reader.rows(_PROOFS)),
         gaps=tuple(_gap(row) for row in reader.rows(_GAPS)),
         changed=tuple(changed),
+        chains=chain_balances.load(reader),
     )
 
 
@@ -120,11 +130,15 @@ def evaluate(data: BooksData, thresholds: Mapping[str, Any], now: datetime) -> C
         outcome=outcome,
         message=_message(data, broken, overdue, now),
         evaluated_at=now,
-        value=str(len(broken) + len(overdue) + len(data.changed)),
+        value=str(len(broken) + len(data.chains.differences) + len(overdue) + len(data.changed)),
         unit="differences",
         thresholds=thresholds,
         examples=_examples(data, broken, overdue),
-        inputs={"currencies": str(len(data.proofs)), "open gaps": str(len(data.gaps))},
+        inputs={
+            "currencies": str(len(data.proofs)),
+            "open gaps": str(len(data.gaps)),
+            "open balances": str(len(data.chains.differences) + data.chains.unsettled),
+        },
         not_seen=_not_seen(data, outcome),
         next_step=_next_step(data, broken) if failed else _quiet_step(data, outcome),
     )
@@ -135,14 +149,14 @@ def _age_s(gap: Gap, now: datetime) -> float:
 
 
 def _verdict(data: BooksData, broken: Sequence[Proof], overdue: Sequence[Gap]) -> Outcome:
-    if broken or overdue or data.changed:
+    if broken or overdue or data.changed or data.chains.differences:
         return Outcome.FAIL
-    proved = any(proof.state == ProofState.PROVED for proof in data.proofs)
-    return Outcome.PASS if data.read and proved else Outcome.NO_DATA
+    proved = data.read and any(proof.state == ProofState.PROVED for proof in data.proofs)
+    return Outcome.PASS if proved or data.chains.proved else Outcome.NO_DATA
 
 
 def _message(data: BooksData, broken: Sequence[Proof], overdue: Sequence[Gap], now: datetime) -> str:
-    said = [_in_words(proof) for proof in broken[:_SHOWN]]
+    said = [_in_words(proof) for proof in broken[:_SHOWN]] + data.chains.said()
     if overdue:
         oldest = overdue[0]
         said.append(
@@ -151,22 +165,26 @@ def _message(data: BooksData, broken: Sequence[Proof], overdue: Sequence[Gap], n
         )
     if data.changed:
         said.append(f"{len(data.changed)} x a ledger's past was changed")
-    waiting = sorted({proof.asset for proof in data.proofs if proof.state == ProofState.WAITING})
-    proved = sorted({proof.asset for proof in data.proofs if proof.state == ProofState.PROVED})
     if not said:
-        said.append(_quiet(data, proved))
+        said += _quiet(data)
+    waiting = sorted({proof.asset for proof in data.proofs if proof.state == ProofState.WAITING})
     if waiting:
         said.append(f"not proved yet, tried again at the next pull: {', '.join(waiting)}")
+    said += data.chains.open()
     young = len(data.gaps) - len(overdue)
     if young:
         said.append(f"{young} x half a movement, which may still be completed")
     return "; ".join(said)
 
 
-def _quiet(data: BooksData, proved: Sequence[str]) -> str:
-    if not data.read:
-        return "no balance was read"
-    return f"the balance moved by what was listed: {', '.join(proved)}" if proved else "no balance is proved"
+def _quiet(data: BooksData) -> list[str]:
+    held = data.chains.held()
+    proved = sorted({proof.asset for proof in data.proofs if proof.state == ProofState.PROVED})
+    if data.read and proved:
+        return [f"the balance moved by what was listed: {', '.join(proved)}", *held]
+    if held:
+        return held
+    return ["no balance is proved" if data.read or data.chains.read else "no balance was read"]
 
 
 def _in_words(proof: Proof) -> str:
@@ -178,7 +196,12 @@ def _in_words(proof: Proof) -> str:
 
 
 def _examples(data: BooksData, broken: Sequence[Proof], overdue: Sequence[Gap]) -> tuple[str, ...]:
-    ids = (*(proof.proof_id for proof in broken), *(gap.object_id for gap in overdue), *data.changed)
+    ids = (
+        *(proof.proof_id for proof in broken),
+        *(difference.balance_id for difference in data.chains.differences),
+        *(gap.object_id for gap in overdue),
+        *data.changed,
+    )
     return ids[:10]
 
 
@@ -186,15 +209,16 @@ def _not_seen(data: BooksData, outcome: Outcome) -> str:
     if outcome is Outcome.NO_DATA:
         return "whether anything is missing from what was listed"
     waiting = any(proof.state == ProofState.WAITING for proof in data.proofs)
-    return "the currencies that are not proved yet" if waiting else "what moved before the first reading"
+    books = "the currencies that are not proved yet" if waiting else "what moved before the first reading"
+    return "; ".join(part for part in (books, data.chains.not_seen()) if part)
 
 
 def _next_step(data: BooksData, broken: Sequence[Proof]) -> str:
-    if broken:
-        return (
-            "run `payhealth pull`; if it stays, hold v_balance_transactions since then against the balance"
-            " report in Stripe's dashboard, and give Stripe's support the difference and both times"
-        )
+    steps = [_STRIPE_STEP] if broken else []
+    if data.chains.differences:
+        steps.append(chain_balances.NEXT_STEP)
+    if steps:
+        return "; ".join(steps)
     if data.changed:
         return "open each with `payhealth breaks show ID` and ask who changed the ledger"
     return (
@@ -206,12 +230,13 @@ def _next_step(data: BooksData, broken: Sequence[Proof]) -> str:
 def _quiet_step(data: BooksData, outcome: Outcome) -> str:
     if outcome is not Outcome.NO_DATA:
         return ""
-    return "pull once more: a balance is held against the one before" if data.read else "run `payhealth pull`"
+    read = data.read or data.chains.read
+    return "pull once more: a balance is held against the one before" if read else "run `payhealth pull`"
 
 
 CHECK = CheckPlugin(
     name=NAME,
-    question="Did the processor's balance move by what was read?",
+    question="Did balances move by what was read, and by nothing else?",
     tags=("proofs",),
     defaults={"fail": {"age_s": 86_400}},
     reads=(
@@ -222,6 +247,7 @@ CHECK = CheckPlugin(
         ("stripe", "charges"),
         ("stripe", "refunds"),
         ("stripe", "disputes"),
+        ("evm", "transfers"),
     ),
     load=load,
     evaluate=evaluate,

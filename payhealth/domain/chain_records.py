@@ -20,6 +20,7 @@ class TransferObservation(Record):
 
     KEY: ClassVar[tuple[str, ...]] = ("connector", "movement_id", "block_hash")
     movement_id: str
+    """The movement that it was, or the transfer's place with ``:ignored`` behind it."""
     block_hash: str
     block_number: int
     transaction_hash: str
@@ -67,6 +68,8 @@ class PaymentEvent(Record):
     operator: str | None
     payer: str | None
     recipient: str | None
+    asset: str | None
+    """What it speaks of; None where it does not say."""
     movement_id: str | None
     """The transfer that it belongs to; None where it moved nothing of ours."""
     block_number: int

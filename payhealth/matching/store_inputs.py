@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from payhealth.domain.chain_records import ChainMark
+from payhealth.domain.chain_records import AssetPrice, ChainMark
 from payhealth.domain.errors import InputError
 from payhealth.domain.record import Record
 from payhealth.domain.records import (
@@ -26,8 +26,10 @@ from payhealth.domain.records import (
     Rail,
 )
 from payhealth.matching.gathering import Gathering, gather
-from payhealth.matching.inputs import ENTRIES, MONEY, MOVEMENTS, MatchInputs
+from payhealth.matching.inputs import ENTRIES, MOVEMENTS, MatchInputs
 from payhealth.matching.policy import Ruleset
+from payhealth.matching.store_aliases import aliases
+from payhealth.matching.store_values import Values, values
 
 IN_FLIGHT = "in_flight"
 BEFORE_START = "before_start"
@@ -56,21 +58,6 @@ group by m.place having min(c.account) = max(c.account)
 """
 
 
-_SETTLED_FOR = """
-with prices as (
-    select c.connector, c.payment_key, c.asset, min(b.asset) as quote, min(b.exchange_rate) as price
-    from paid c join exchanged b on b.connector = c.connector and b.source_id = c.movement_id
-    where c.kind = 'charge' and b.type in ('charge', 'payment') and b.asset <> c.asset
-    group by c.connector, c.payment_key, c.asset
-    having min(b.asset) = max(b.asset) and min(b.exchange_rate) = max(b.exchange_rate)
-)
-select p.quote, p.price
-from paid m left join prices p
-    on p.connector = m.connector and p.payment_key = m.payment_key and p.asset = m.asset
-order by m.place
-"""
-
-
 def from_store(
     tables: Mapping[type[Record], pa.Table],
     ruleset: Ruleset,
@@ -85,8 +72,8 @@ def from_store(
     flight. A retracted transfer counts beside its retraction, so that the two cancel.
 
     Args:
-        tables: records of Movement, Entry, Link, PaymentClaim, ChainMark and Handle, as the store gives them;
-            of BalanceTransaction those that exchanged a charge's currency are enough.
+        tables: records of Movement, Entry, Link, PaymentClaim, ChainMark, AssetPrice and Handle, as the store
+            gives them; of BalanceTransaction those that exchanged a charge's currency are enough.
         starts: connector -> microseconds since 1970 before which its payments were not asked for.
         rates: what one unit of an asset costs in another, as in ``MatchInputs``.
 
@@ -95,16 +82,26 @@ def from_store(
     """
     movements = _counting(tables[Movement])
     entries = tables[Entry].filter(pc.invert(tables[Entry]["deleted"]))
-    links = gather(movements, entries, tables[Link], ruleset.reference.max_reference_share)
+    names = aliases(tables[Movement], tables[Link])
+    links = gather(movements, entries, names, ruleset.reference.max_reference_share)
     claimed = _claimed(movements, tables[PaymentClaim])
     accounts, unknown = _accounts(movements, claimed, tables[Handle])
-    notes: dict[str, Any] = {"unknown_handles": unknown, "shared_references": links.shared}
-    return MatchInputs(
-        movements=_movements(
-            movements, tables[ChainMark], accounts, links, starts, tables[BalanceTransaction]
-        ),
-        entries=_entries(entries, links, starts),
+    worth = values(
+        movements,
+        exchanged=tables[BalanceTransaction],
+        priced=tables[AssetPrice],
+        wanted={policy.asset for policy in ruleset.policies if policy.asset is not None},
         rates=rates,
+    )
+    notes: dict[str, Any] = {
+        "unknown_handles": unknown,
+        "shared_references": links.shared,
+        "withheld_prices": worth.withheld,
+    }
+    return MatchInputs(
+        movements=_movements(movements, tables[ChainMark], accounts, links, starts, worth),
+        entries=_entries(entries, links, starts),
+        rates=worth.rates,
         notes=notes,
     )
 
@@ -122,7 +119,7 @@ def _movements(
     accounts: pa.Array,
     links: Gathering,
     starts: Mapping[str, int],
-    exchanged: pa.Table,
+    worth: Values,
 ) -> pa.Table:
     at_us = _us(table["effective_at"])
     transfer = np.asarray(pc.equal(table["kind"], str(MovementKind.TRANSFER)).combine_chunks())
@@ -131,7 +128,6 @@ def _movements(
     delay_us = np.asarray(pc.fill_null(table["finality_s"], 0).combine_chunks()) * 1_000_000
     clock_us = at_us + np.where(transfer & ~ended, delay_us, 0)
     before = at_us < _starts(table["connector"], starts)
-    settled = _settled(table, exchanged)
     columns = {
         "id": table["movement_id"],
         "connector": table["connector"],
@@ -145,8 +141,8 @@ def _movements(
         "occurred_at": table["effective_at"],
         "clock_at": pa.array(clock_us, pa.timestamp("us", tz="UTC")),
         "open_why": _why(before, waiting),
-        "quote": settled.column("quote"),
-        "price": settled.column("price"),
+        "quote": worth.quotes,
+        "price": worth.prices,
     }
     return pa.table([columns[field.name] for field in MOVEMENTS], schema=MOVEMENTS)
 
@@ -196,26 +192,6 @@ def _creditable(table: pa.Table, marks: pa.Table) -> Any:
     limits = np.array([highest.get(name, -1) for name in names], dtype=np.int64)
     blocks = np.asarray(pc.fill_null(table["block_number"], 2**62).combine_chunks())
     return blocks <= limits
-
-
-def _settled(movements: pa.Table, exchanged: pa.Table) -> pa.Table:
-    """Each movement's settlement currency and exchange rate: those of its payment, null where it had none.
-
-    What undoes a payment is valued as the payment was, so that undoing it whole leaves nothing over.
-    """
-    kept = exchanged.filter(pc.is_valid(exchanged["exchange_rate"]))
-    if not kept.num_rows:
-        nothing = {"quote": pa.nulls(len(movements), pa.string()), "price": pa.nulls(len(movements), MONEY)}
-        return pa.table(nothing)
-    names = ["connector", "movement_id", "kind", "payment_key", "asset"]
-    with duckdb.connect() as session:
-        session.register("paid", movements.select(names).append_column("place", _places(movements)))
-        session.register("exchanged", kept)
-        return session.sql(_SETTLED_FOR).to_arrow_table()
-
-
-def _places(table: pa.Table) -> pa.Array:
-    return pa.array(np.arange(table.num_rows))
 
 
 def _claimed(movements: pa.Table, claims: pa.Table) -> pa.Array:

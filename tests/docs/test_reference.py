@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from payhealth import registry, settings
 from payhealth.cli import app
-from payhealth.connectors.evm.settings import ChainSettings, Depth, TokenSettings
+from payhealth.connectors.evm.settings_parts import ChainSettings, Depth, FeedSettings, TokenSettings
 from payhealth.daemon.metrics import Metrics
 from payhealth.daemon.server import build_app
 from payhealth.domain.breaks import BreakFlag, BreakReason

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payhealth.domain.records import Handle, Link, Movement, Record
+from payhealth.domain.record import Record
+from payhealth.domain.records import Handle, Link, Movement
 from payhealth.ports import READ_SKEW, Batch, WriteCounts
 from payhealth.store import SqlStore, arrow, open_store, versioned
 from payhealth.store.spec import RECORD_SPECS

@@ -17,6 +17,7 @@ from payhealth import pipeline
 from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.connectors.stripe.source import StripeSource
 from payhealth.connectors.stripe.webhooks import webhook_app
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     BalanceTransaction,
     Charge,
@@ -29,7 +30,6 @@ from payhealth.domain.records import (
     PaymentClaim,
     PaymentIntent,
     Payout,
-    Record,
     Refund,
     Rejected,
     SetupIntent,

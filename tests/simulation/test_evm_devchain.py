@@ -14,8 +14,9 @@ import pytest
 
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.source import EvmSource
+from payhealth.domain.chain_records import ChainMark, TransferObservation
 from payhealth.domain.errors import SourceDataError, SourceUnavailableError
-from payhealth.domain.records import ChainMark, Movement, TransferObservation
+from payhealth.domain.records import Movement
 from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
 from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.rpc import build_app

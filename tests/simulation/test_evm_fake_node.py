@@ -18,13 +18,17 @@ import orjson
 
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.source import EvmSource
-from payhealth.domain.records import Movement, TransferObservation
+from payhealth.domain.records import Movement
 from tests.simulation.test_evm_shelf import Shelf
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 TOKEN = "0x" + "70" * 20
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 GENESIS_S = 1_767_000_000
+FEE = 21_000
+"""What every transaction costs its sender, in wei."""
+RICH = 10**24
+"""What everybody has of everything at first."""
 
 
 def address(number: int) -> str:
@@ -45,7 +49,11 @@ def hashed(*words: object) -> str:
 
 @dataclass(frozen=True)
 class Tx:
-    """A transaction: token transfers ``(token, sender, recipient, units)``, and native value."""
+    """A transaction: token transfers ``(token, sender, recipient, units)``, and native value.
+
+    Args:
+        hidden: ``(sender, recipient, wei)`` that contracts move: no log and no field tells of it.
+    """
 
     name: str
     transfers: tuple[tuple[str, str, str, int], ...] = ()
@@ -53,11 +61,24 @@ class Tx:
     to: str | None = STRANGERS[1]
     value: int = 0
     status: int = 1
+    hidden: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def hash(self) -> str:
         """The same wherever the transaction lands."""
         return hashed("tx", self.name)
+
+    def effects(self) -> Iterator[tuple[str, str | None, int]]:
+        """Whose balance of what (None for the coin) changes by how much, fees included."""
+        yield self.sender, None, -FEE
+        if not self.status:
+            return
+        for token, sender, recipient, units in self.transfers:
+            yield sender, token, -units
+            yield recipient, token, units
+        for sender, recipient, units in ((self.sender, self.to or "", self.value), *self.hidden):
+            yield sender, None, -units
+            yield recipient, None, units
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,7 @@ class FakeBlock:
     salt: int
     timestamp: int
     txs: tuple[Tx, ...]
+    balances: dict[tuple[str, str | None], int] = field(default_factory=dict, compare=False)
 
     @property
     def hash(self) -> str:
@@ -96,7 +118,14 @@ class FakeBlock:
     def json(self, *, full: bool) -> dict[str, Any]:
         """The block as a node shows it."""
         txs = [
-            {"hash": tx.hash, "from": tx.sender, "to": tx.to, "value": hex(tx.value), "type": "0x2"}
+            {
+                "hash": tx.hash,
+                "from": tx.sender,
+                "to": tx.to,
+                "value": hex(tx.value),
+                "type": "0x2",
+                "nonce": "0x0",
+            }
             if full
             else tx.hash
             for tx in self.txs
@@ -108,6 +137,27 @@ class FakeBlock:
             "timestamp": hex(self.timestamp),
             "transactions": txs,
         }
+
+    def receipts(self) -> list[dict[str, Any]]:
+        """The receipts of the block's transactions."""
+        logs = list(self.logs())
+        return [
+            {
+                "transactionHash": tx.hash,
+                "transactionIndex": hex(position),
+                "blockHash": self.hash,
+                "blockNumber": hex(self.number),
+                "from": tx.sender,
+                "to": tx.to,
+                "status": hex(tx.status),
+                "contractAddress": None,
+                "type": "0x2",
+                "gasUsed": hex(FEE),
+                "effectiveGasPrice": "0x1",
+                "logs": [log for log in logs if log["transactionHash"] == tx.hash],
+            }
+            for position, tx in enumerate(self.txs)
+        ]
 
 
 class NodeError(Exception):
@@ -121,6 +171,7 @@ class FakeNode:
     Args:
         tags: whether it knows ``safe`` and ``finalized``.
         max_range: most blocks in one eth_getLogs.
+        states_kept: how many blocks' balances it can still tell, None for all.
         on_call: sees each call before it is answered, and may answer in its place (else None).
         on_response: sees each whole response and may replace it.
     """
@@ -130,6 +181,7 @@ class FakeNode:
     final_depth: int = 12
     tags: bool = True
     max_range: int | None = None
+    states_kept: int | None = None
     on_call: Callable[[str, list[Any]], Any] | None = None
     on_response: Callable[[httpx.Request, Any], httpx.Response | None] | None = None
     blocks: list[FakeBlock] = field(default_factory=list)
@@ -152,7 +204,12 @@ class FakeNode:
         """Add a block."""
         number = len(self.blocks)
         parent = self.blocks[-1].hash if self.blocks else "0x" + "0" * 64
-        block = FakeBlock(number, parent, self._salt, GENESIS_S + 12 * number + self._salt % 7, txs)
+        balances = dict(self.blocks[-1].balances) if self.blocks else {}
+        for tx in txs:
+            for who, asset, units in tx.effects():
+                balances[who, asset] = balances.get((who, asset), RICH) + units
+        at = GENESIS_S + 12 * number + self._salt % 7
+        block = FakeBlock(number, parent, self._salt, at, txs, balances)
         self.blocks.append(block)
         self.known[block.hash] = block
         # Finality never goes back, even where a new branch is shorter than the old one.
@@ -194,9 +251,10 @@ class FakeNode:
             "eth_getBlockByNumber": lambda: self._block(self._number(params[0]), full=params[1]),
             "eth_getTransactionReceipt": lambda: self._receipt(params[0]),
             "eth_getLogs": lambda: self._logs(params[0]),
-            "eth_getBlockReceipts": lambda: [{"logs": list(self.known[params[0]].logs())}],
+            "eth_getBlockReceipts": lambda: list(self.known[params[0]].receipts()),
             "eth_getCode": lambda: "0x6001" if params[0] == TOKEN else "0x",
-            "eth_call": lambda: f"0x{6:064x}",
+            "eth_call": lambda: self._call(*params),
+            "eth_getBalance": lambda: hex(self._balance(params[0], None, params[1])),
         }
         if method not in answers:
             raise NodeError(f"the method {method} does not exist/is not available")
@@ -213,11 +271,24 @@ class FakeNode:
         return self.head if which == "latest" else int(which, 16)
 
     def _receipt(self, transaction: str) -> dict[str, Any] | None:
-        for block in self.blocks:
-            for tx in block.txs:
-                if tx.hash == transaction:
-                    return {"status": hex(tx.status), "blockHash": block.hash, "contractAddress": None}
-        return None
+        found = (one for block in self.blocks for one in block.receipts())
+        return next((one for one in found if one["transactionHash"] == transaction), None)
+
+    def _call(self, call: dict[str, str], where: Any) -> str:
+        if call["data"].startswith("0x313ce567"):
+            return f"0x{6:064x}"
+        return f"0x{self._balance('0x' + call['data'][-40:], call['to'], where):064x}"
+
+    def _balance(self, who: str, asset: str | None, where: Any) -> int:
+        if isinstance(where, dict):
+            block = self.known.get(where["blockHash"])
+            if block is None:
+                raise NodeError("unknown block")
+        else:
+            block = self.blocks[self._number(where)]
+        if self.states_kept is not None and block.number < self.head - self.states_kept:
+            raise NodeError("missing trie node 00 (path ) state 0x00 is not available")
+        return block.balances.get((who, asset), RICH)
 
     def _logs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
         if "blockHash" in wanted:
@@ -234,7 +305,7 @@ class FakeNode:
 
 
 def _passes(log: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    if log["address"] not in wanted["address"]:
+    if "address" in wanted and log["address"] not in wanted["address"]:
         return False
     for topic, asked in zip(log["topics"], wanted["topics"], strict=False):
         if asked is not None and topic not in (asked if isinstance(asked, list) else [asked]):
@@ -276,7 +347,8 @@ def pull(node: FakeNode, shelf: Shelf, *, most_batches: int | None = None, **cha
 class Truth:
     """A transfer as the canonical chain holds it."""
 
-    movement_id: str
+    transaction: str
+    position: str
     block_hash: str
     block_number: int
     sender: str
@@ -292,48 +364,47 @@ def truth(node: FakeNode, ours: Sequence[str] = (*OURS, TREASURY), *, native: bo
             sender, recipient = ("0x" + log["topics"][at][26:] for at in (1, 2))
             units = int(log["data"], 16)
             if log["address"] == TOKEN and units and {sender, recipient} & set(ours):
-                name = f"eip155:31337:{log['transactionHash']}:{int(log['logIndex'], 16)}"
-                amount = Decimal(units) / 10**6
-                found.add(Truth(name, block.hash, block.number, sender, recipient, amount))
+                where = log["transactionHash"], str(int(log["logIndex"], 16)), block.hash, block.number
+                found.add(Truth(*where, sender, recipient, Decimal(units) / 10**6))
         for tx in block.txs if native else ():
             if tx.value and tx.status and {tx.sender, tx.to} & set(ours):
-                name = f"eip155:31337:{tx.hash}:native"
-                amount = Decimal(tx.value) / 10**18
-                found.add(Truth(name, block.hash, block.number, tx.sender, str(tx.to), amount))
+                where = tx.hash, "native", block.hash, block.number
+                found.add(Truth(*where, tx.sender, str(tx.to), Decimal(tx.value) / 10**18))
     return found
 
 
 def seen(shelf: Shelf) -> set[Truth]:
     """What the records say stands on the chain."""
     return {
-        Truth(row.movement_id, row.block_hash, row.block_number, row.sender, row.recipient, row.amount)
-        for row in shelf.all(TransferObservation)
-        if row.canonical and row.ignored_reason is None
+        Truth(
+            row.movement_id.split(":")[2],
+            str(row.position),
+            str(row.block_hash),
+            row.block_number or 0,
+            str(row.sender),
+            str(row.recipient),
+            row.amount,
+        )
+        for row in shelf.all(Movement)
+        if row.status == "seen"
     }
 
 
 def assert_exact(shelf: Shelf, node: FakeNode, **how: Any) -> None:
-    """Observations are the chain's; each movement lives exactly while one of its observations does."""
-    on_chain = truth(node, **how)
-    assert seen(shelf) == on_chain
-    live = {one.movement_id: one for one in on_chain}
+    """What lives is the chain's; a payment that does not is undone, and nothing else is."""
+    rows = [row for row in shelf.all(Movement) if row.status == "seen"]
+    assert len(rows) == len(seen(shelf)), "a transfer lives twice"
+    assert seen(shelf) == truth(node, **how)
     movements = {row.movement_id: row for row in shelf.all(Movement)}
-    assert live.keys() <= movements.keys()
     for name, row in movements.items():
+        assert row.payment_key == name.removesuffix(":retraction")
         if row.kind == "retraction":
             lost = movements[name.removesuffix(":retraction")]
             # A transaction that came back may hold another transfer at the same index, of another kind.
-            stands = lost.movement_id not in live and lost.kind == "transfer"
+            stands = lost.status == "retracted" and lost.kind == "transfer"
             assert row.status == ("succeeded" if stands else "failed")
             assert row.status == "failed" or row.amount == lost.amount
-            assert row.payment_key == lost.payment_key
-        elif name in live:
-            assert (row.status, row.block_number, row.amount) == (
-                "seen",
-                live[name].block_number,
-                live[name].amount,
-            )
-        else:
+        elif row.status != "seen":
             assert row.status == "retracted"
             undoing = movements.get(f"{name}:retraction")
             # Only a payment is undone; nobody was credited for a sweep, for gas or for a payment out.

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from payhealth.domain.chain_records import Block, TransferObservation
 from payhealth.domain.errors import SourceDataError
-from payhealth.domain.records import Block, Movement, TransferObservation
+from payhealth.domain.records import Movement
 from tests.simulation.test_evm_fake_node import (
     OPERATOR,
     OURS,
@@ -218,8 +219,8 @@ def test_a_deposit_that_returns_lives_again(at_once: bool) -> None:
     }
 
 
-def test_a_deposit_that_returns_with_another_log_index_is_another_movement() -> None:
-    """The log index is part of the id: the old movement stays retracted, the new one lives."""
+def test_a_deposit_that_returns_with_another_log_index_is_the_same_movement() -> None:
+    """It lives under the id of its first sighting, says where it stands now, and its retraction is void."""
     node, shelf = FakeNode(), Shelf()
     for _ in range(20):
         node.mine()
@@ -230,8 +231,9 @@ def test_a_deposit_that_returns_with_another_log_index_is_another_movement() -> 
     node.mine()
     pull(node, shelf)
     assert_exact(shelf, node)
-    statuses = {row.movement_id[-1]: row.status for row in shelf.all(Movement) if row.kind == "transfer"}
-    assert statuses == {"0": "retracted", "1": "seen"}
+    (row,) = [row for row in shelf.all(Movement) if row.kind == "transfer"]
+    assert (row.movement_id[-1], row.position, row.status) == ("0", "1", "seen")
+    assert {row.status for row in shelf.all(Movement) if row.kind == "retraction"} <= {"failed"}
 
 
 def test_a_rollback_past_the_last_final_block_is_fatal() -> None:
@@ -265,7 +267,7 @@ def test_a_node_that_is_merely_behind_changes_nothing() -> None:
 @pytest.mark.parametrize("finality", [{"depth": 11}, "safe", "finalized"])
 def test_marks_follow_the_configured_finality(finality: Any) -> None:
     """By depth, by tag, and by the chain's fallback depth where the node lacks the tags."""
-    from payhealth.domain.records import ChainMark
+    from payhealth.domain.chain_records import ChainMark
 
     for tags in (True, False):
         node, shelf = FakeNode(tags=tags), Shelf()

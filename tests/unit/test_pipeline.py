@@ -11,7 +11,7 @@ import pytest
 from payhealth import pipeline, registry
 from payhealth.domain.coverage import CoverageUnit, HoleKind
 from payhealth.domain.errors import InputError, SourceRefusedError, SourceUnavailableError, StoreBusyError
-from payhealth.domain.records import Record
+from payhealth.domain.record import Record
 from payhealth.domain.results import Outcome
 from payhealth.pipeline import CheckJob
 from payhealth.plugins import CheckPlugin

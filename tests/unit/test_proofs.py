@@ -14,6 +14,7 @@ import pytest
 from payhealth import pipeline
 from payhealth.checks import balance_identity, payout_recon
 from payhealth.domain.breaks import OUTSIDE_STATEMENT, BreakReason
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     BalanceProof,
     BookingGap,
@@ -22,7 +23,6 @@ from payhealth.domain.records import (
     Payout,
     PayoutProof,
     ProofState,
-    Record,
 )
 from payhealth.matching.inputs import BREAKS
 from payhealth.matching.model import parse_rules

@@ -1,8 +1,8 @@
 """EVM chains: ERC-20 and native transfers to and from the business's addresses.
 
-``registry`` (chains, addresses), ``rpc`` (the client: I/O), ``wire`` (the translation: pure), ``reading`` (from
-blocks to records), ``proofs`` (balances and prices), ``source``. Importing this package imports neither httpx
-nor web3.
+``registry`` (chains, addresses), ``rpc`` (the client: I/O), ``wire`` (what it says: pure), ``reading`` (from
+blocks to records), ``proofs`` (balances and prices), ``source``. Importing this package imports neither
+httpx nor web3.
 """
 
 from __future__ import annotations

@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from payhealth.connectors.evm.diagnosis import diagnosed
+from payhealth.connectors.evm.proofs.closing import Proofs
+from payhealth.connectors.evm.reading.book import STREAM
+from payhealth.connectors.evm.reading.providers import Providers
 from payhealth.connectors.evm.reading.recent import ChainMovedError
 from payhealth.connectors.evm.reading.session import Session
-from payhealth.connectors.evm.reading.translate import STREAM, book_of
 from payhealth.connectors.evm.rpc.client import RpcClient
 from payhealth.connectors.evm.rpc.faults import RpcFault
 from payhealth.connectors.evm.rpc.node import Node
 from payhealth.connectors.evm.settings import EvmSettings
+from payhealth.connectors.evm.verify import must_be_as_configured
 from payhealth.domain.coverage import CoverageUnit
-from payhealth.domain.errors import SourceDataError, SourceUnavailableError
+from payhealth.domain.errors import SourceDataError, SourceError, SourceUnavailableError
 from payhealth.domain.times import utc
-from payhealth.ports import Batch, StreamPlan
+from payhealth.ports import Advice, Batch, StreamPlan
 
 if TYPE_CHECKING:
     import httpx
@@ -52,7 +56,8 @@ class EvmSource:
         self._settings = settings
         self._transport = transport
         self._sleep = sleep
-        self._opened: RpcClient | None = None
+        self._opened: tuple[RpcClient, Providers] | None = None
+        self._verified = False
 
     def streams(self) -> Sequence[StreamPlan]:
         """One stream, counted in blocks."""
@@ -63,27 +68,28 @@ class EvmSource:
     def verify(self) -> None:
         """Hold the configuration against the chain: chain id, code at each token, its decimals.
 
+        Asked of the chain once in the life of a source: contracts do not change their decimals.
+
         Raises:
             SourceDataError: something on the chain is not as configured.
             SourceError: no endpoint answers.
         """
-        client = self._client()
+        if self._verified:
+            return
+        client, _ = self._client()
         client.check_chains()
-        node = Node(client, self._settings)
-        for token in self._settings.registered:
-            where = f"{token.symbol} at {token.address} on {self._settings.info.name}"
-            try:
-                code, decimals = node.token_answers(token.address)
-            except RpcFault as fault:
-                raise SourceDataError(f"{client.provider}: cannot read {where}: {fault.message}") from None
-            if not code.removeprefix("0x"):
-                raise SourceDataError(f"{client.provider}: there is no contract for {where}")
-            if decimals is None:
-                raise SourceDataError(f"{client.provider}: {where} does not answer decimals()")
-            if decimals != token.decimals:
-                raise SourceDataError(
-                    f"{client.provider}: {where} has {decimals} decimals, but {token.decimals} are configured"
-                )
+        must_be_as_configured(self._node(client), self._settings)
+        self._verified = True
+
+    def diagnose(self, reader: StoreReader | None) -> Sequence[Advice]:
+        """Try everything that a pull needs, and name all that is wrong or worth knowing.
+
+        Raises:
+            SourceError: no endpoint answers.
+        """
+        client, _ = self._client()
+        client.check_chains()
+        return diagnosed(self._node(client), self._settings, self.name, reader)
 
     def pull(self, stream: str, cursor: str | None, now: datetime, reader: StoreReader) -> Iterator[Batch]:
         """Read on from the last block to the head, a bounded step at a time.
@@ -93,15 +99,30 @@ class EvmSource:
         """
         if stream != STREAM:
             raise SourceDataError(f"the connector {self.name} has no stream {stream!r}")
-        client = self._client()
+        client, providers = self._client()
+        node, moment = self._node(client), utc(now)
+        proofs = Proofs(node=node, settings=self._settings, connector=self.name, reader=reader, now=moment)
         session = Session(
-            node=Node(client, self._settings),
+            node=node,
             settings=self._settings,
-            book=book_of(self.name, self._settings),
+            connector=self.name,
             reader=reader,
             cursor=cursor,
-            now=utc(now),
+            now=moment,
+            proofs=proofs,
+            providers=providers,
         )
+        try:
+            yield from self._steps(session, client)
+        except SourceError:
+            # Who was caught at what is kept, though nothing else of this pull may be.
+            parting = session.farewell()
+            if parting is not None:
+                yield parting
+            raise
+
+    def _steps(self, session: Session, client: RpcClient) -> Iterator[Batch]:
+        problem = ""
         for attempt in range(1, _MOST_RESTARTS + 1):
             try:
                 yield from session.steps()
@@ -118,16 +139,20 @@ class EvmSource:
         )
 
     def pegs(self) -> dict[str, str]:
-        """Stablecoins of this chain and the currencies that they follow."""
+        """Stablecoins of this chain that no feed tells of, and the currencies that they follow."""
         return self._settings.pegs()
 
     def close(self) -> None:
         """Give the connections back."""
         if self._opened is not None:
-            self._opened.close()
+            self._opened[0].close()
             self._opened = None
 
-    def _client(self) -> RpcClient:
+    def _node(self, client: RpcClient) -> Node:
+        return Node(client, self._settings, full=self._settings.native)
+
+    def _client(self) -> tuple[RpcClient, Providers]:
         if self._opened is None:
-            self._opened = RpcClient(self._settings, transport=self._transport, sleep=self._sleep)
+            client = RpcClient(self._settings, transport=self._transport, sleep=self._sleep)
+            self._opened = client, Providers(client)
         return self._opened

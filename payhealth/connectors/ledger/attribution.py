@@ -13,7 +13,8 @@ from payhealth.connectors.ledger.sql_source import query_columns
 from payhealth.connectors.ledger.translate import NEEDED_HANDLES, handle
 from payhealth.domain.coverage import CoverageUnit, CoverageWindow
 from payhealth.domain.errors import ConfigurationError
-from payhealth.domain.records import Handle, Record
+from payhealth.domain.record import Record
+from payhealth.domain.records import Handle
 from payhealth.domain.times import iso, to_us
 from payhealth.ports import Batch, StoreReader, StreamPlan
 from payhealth.secrets import Secret

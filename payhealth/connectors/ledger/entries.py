@@ -12,7 +12,8 @@ from payhealth.connectors.ledger.known import ReadIds, disappeared
 from payhealth.connectors.ledger.translate import HASHED, EntryRules, UnmappedKindError, entry, entry_kind
 from payhealth.domain.coverage import CoverageUnit, CoverageWindow
 from payhealth.domain.errors import SourceDataError
-from payhealth.domain.records import Entry, EntryKind, Record, Rejected
+from payhealth.domain.record import Record
+from payhealth.domain.records import Entry, EntryKind, Rejected
 from payhealth.domain.times import iso, to_us
 from payhealth.ports import Batch, StoreReader, StreamPlan
 

@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 import orjson
 
+from payhealth.connectors.limiter import RateLimiter
 from payhealth.connectors.stripe.answers import cursor_is_gone, host_of, read_at, retry_after_s
 from payhealth.connectors.stripe.errors import NotGivenError, from_status
-from payhealth.connectors.stripe.limiter import RateLimiter
 from payhealth.connectors.stripe.settings import API_VERSION, StripeSettings
 from payhealth.domain.errors import SourceDataError, SourceUnavailableError
 from payhealth.secrets import Secret

@@ -9,7 +9,8 @@ import orjson
 
 from payhealth.connectors.stripe import columns
 from payhealth.connectors.stripe.errors import NotGivenError
-from payhealth.domain.records import Record, Rejected
+from payhealth.domain.record import Record
+from payhealth.domain.records import Rejected
 
 if TYPE_CHECKING:
     import pyarrow as pa

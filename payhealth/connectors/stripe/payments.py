@@ -10,7 +10,8 @@ from payhealth.connectors.stripe.errors import NotGivenError
 from payhealth.connectors.stripe.not_given import rejected
 from payhealth.connectors.stripe.streams import STREAMS, translate
 from payhealth.connectors.stripe.translate import Payment, Rules
-from payhealth.domain.records import Charge, Movement, MovementKind, MovementStatus, Record
+from payhealth.domain.record import Record
+from payhealth.domain.records import Charge, Movement, MovementKind, MovementStatus
 
 if TYPE_CHECKING:
     import pyarrow as pa

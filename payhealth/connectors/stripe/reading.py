@@ -18,7 +18,7 @@ from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.connectors.stripe.streams import STREAMS, Stream, charge_of, needs_booking, translate
 from payhealth.connectors.stripe.translate import Rules
 from payhealth.domain.coverage import CoverageUnit, CoverageWindow
-from payhealth.domain.records import Record
+from payhealth.domain.record import Record
 from payhealth.domain.times import from_us, to_us
 from payhealth.ports import Batch, StoreReader
 

@@ -22,7 +22,8 @@ from payhealth.connectors.stripe.money_lines import balance_transaction, payout
 from payhealth.connectors.stripe.raw import object_id, stripped
 from payhealth.connectors.stripe.refunds import refund
 from payhealth.connectors.stripe.translate import Made, Payment, Row, Rules
-from payhealth.domain.records import Record, Rejected
+from payhealth.domain.record import Record
+from payhealth.domain.records import Rejected
 
 if TYPE_CHECKING:
     import pyarrow as pa

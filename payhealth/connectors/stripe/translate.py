@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from payhealth.connectors.stripe.fields import TEXT_CHARS_MAX, JsonObject, linked_id, part
 from payhealth.domain.assets import normalise_hex
-from payhealth.domain.records import Link, PaymentClaim, Rail, Record
+from payhealth.domain.record import Record
+from payhealth.domain.records import Link, PaymentClaim, Rail
 
 Row = dict[str, Any]
 """A record's fields without the connector: amounts in minor units, moments in unix seconds."""

@@ -17,6 +17,7 @@ SELECT
     m.first_recorded_at
 FROM movement_current AS m
 WHERE m.rail = 'chain' AND m.kind <> 'retraction'
+    AND substr(m.movement_id, length(m.chain) + 2, 2) = '0x'
 UNION ALL
 SELECT
     substr(m.movement_id, length(m.chain) + 2, 66) || ':' || m.position,
@@ -26,6 +27,7 @@ SELECT
     m.first_recorded_at
 FROM movement_current AS m
 WHERE m.rail = 'chain' AND m.kind <> 'retraction'
+    AND substr(m.movement_id, length(m.chain) + 2, 2) = '0x'
     AND substr(m.movement_id, length(m.chain) + 69) <> m.position
 UNION ALL
 SELECT
@@ -36,3 +38,4 @@ SELECT
     m.first_recorded_at
 FROM movement_current AS m
 WHERE m.rail = 'chain' AND m.kind = 'transfer'
+    AND substr(m.movement_id, length(m.chain) + 2, 2) = '0x'

@@ -58,3 +58,9 @@ FROM movement_current AS m
 LEFT JOIN chain_mark_current AS k ON k.connector = m.connector AND k.chain = m.chain
 LEFT JOIN asset_price_current AS p
     ON p.connector = m.connector AND p.asset = m.asset AND p.block_hash = m.block_hash
+    -- One price a movement, where a feed's quote was changed and both were recorded.
+    AND p.quote = (
+        SELECT min(q.quote)
+        FROM asset_price_current AS q
+        WHERE q.connector = m.connector AND q.asset = m.asset AND q.block_hash = m.block_hash
+    )

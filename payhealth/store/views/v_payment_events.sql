@@ -10,6 +10,7 @@ SELECT
     e.operator,
     e.payer,
     e.recipient,
+    e.asset,
     e.movement_id,
     e.block_number,
     e.block_hash,

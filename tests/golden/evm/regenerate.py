@@ -26,7 +26,7 @@ from payhealth.connectors.evm.reading.translate import (
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.wire.values import Transfer, header_of
 from payhealth.domain.money import plain
-from payhealth.domain.records import Record
+from payhealth.domain.record import Record
 from payhealth.domain.times import iso
 
 CASES = Path(__file__).parent / "cases"

@@ -19,7 +19,7 @@ import orjson
 from payhealth.connectors.stripe.streams import STREAMS, Translated, translate
 from payhealth.connectors.stripe.translate import Payment, Rules
 from payhealth.domain.money import plain
-from payhealth.domain.records import Record
+from payhealth.domain.record import Record
 from payhealth.domain.times import iso
 
 CASES = Path(__file__).parent / "cases"

@@ -1,4 +1,4 @@
-"""The check over the processor's own books: what fails, what waits, what is said to do."""
+"""The check over the processor's books and the balances of addresses: what fails, what waits, what is said."""
 
 from __future__ import annotations
 
@@ -37,6 +37,53 @@ def gap(age_s: float, object_id: str = "ch_1") -> dict[str, object]:
     }
 
 
+USDC = "eip155:8453/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
+ADDRESS = "0x" + "a1" * 20
+
+
+def balance(state: str = "mismatch", **changed: object) -> dict[str, object]:
+    """An open row of v_address_balances: half a USDC that nobody saw come, in block 120."""
+    return {
+        "balance_id": f"base:{ADDRESS}:{USDC}",
+        "connector": "base",
+        "address": ADDRESS,
+        "asset": USDC,
+        "state": state,
+        "proved_from": 0,
+        "proved_block": 100,
+        "pending_block": 140,
+        "difference": "0.500000" if state == "mismatch" else None,
+        "gap_lower": 120 if state == "mismatch" else None,
+        "gap_upper": 120 if state == "mismatch" else None,
+        "since": iso(ago(DAY_S)) if state == "mismatch" else None,
+        **changed,
+    }
+
+
+def chains(
+    balances: list[dict[str, object]],
+    *,
+    proved_to: int | None = None,
+    settled: int = 0,
+    symbol: str = "USDC",
+    proofs: list[dict[str, object]] | None = None,
+) -> CheckResult:
+    """The verdict on these balances, with every balance proved below ``proved_to`` of 201 blocks."""
+    coverage = [{"connector": "base", "proved_to": proved_to, "read_to": 201}]
+    store = FakeStore(
+        {
+            "as settled": [{"connector": "base", "settled": settled}] if settled else [],
+            "v_address_balances": balances,
+            "v_coverage": coverage if balances or settled or proved_to else [],
+            "v_movements": [{"symbol": symbol}] if symbol else [],
+            "v_balance_proofs": proofs or [],
+            "v_booking_gaps": [],
+            "v_breaks": [],
+        }
+    )
+    return judge("balance_identity", store, context(last_ok=READ if proofs else {}))  # type: ignore[arg-type]
+
+
 def run(
     proofs: list[dict[str, object]],
     gaps: list[dict[str, object]] | None = None,
@@ -46,7 +93,8 @@ def run(
     **thresholds: object,
 ) -> CheckResult:
     """The verdict on these proofs and gaps."""
-    store = FakeStore({"v_balance_proofs": proofs, "v_booking_gaps": gaps or [], "v_breaks": breaks or []})
+    canned = {"v_balance_proofs": proofs, "v_booking_gaps": gaps or [], "v_breaks": breaks or []}
+    store = FakeStore({**canned, "v_address_balances": [], "v_coverage": []})
     last_ok = READ if read else {("cards", "balance"): None}
     return judge("balance_identity", store, context(last_ok=last_ok), **thresholds)  # type: ignore[arg-type]
 
@@ -137,3 +185,89 @@ def test_a_hole_in_the_books_is_stale(stream: str) -> None:
     store = FakeStore({})
     given = context(last_ok=READ, holes=[hole("cards", stream)])  # type: ignore[arg-type]
     assert judge("balance_identity", store, given).outcome is Outcome.STALE
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "moved by 0.5 USDC more than was read, in block 120"),
+        ({"difference": "-0.000000000000000001"}, "0.000000000000000001 USDC less"),
+        ({"gap_lower": 101}, "in one of the blocks 101 to 120"),
+        ({"difference": None}, "beyond 38 digits"),
+    ],
+)
+def test_an_address_that_moved_by_something_else_fails(changed: dict[str, object], said: str) -> None:
+    """Connector, address, asset, exact amount and block are named, and what to do about them."""
+    result = chains([balance(**changed)], proved_to=101)
+    assert result.outcome is Outcome.FAIL
+    assert f"base: the balance of {ADDRESS}" in result.message
+    assert said in result.message
+    assert result.value == "1"
+    assert result.examples == (f"base:{ADDRESS}:{USDC}",)
+    assert "internal transfer" in result.next_step
+    assert "traces" in result.next_step
+    assert complete(result)
+
+
+def test_an_asset_without_a_symbol_is_named_by_its_id() -> None:
+    """A balance may differ before any movement of its asset is known."""
+    assert f"0.5 {USDC} more" in chains([balance()], symbol="").message
+
+
+def test_many_differences_are_counted() -> None:
+    """Five are told in full, the others by number; ten ids are given."""
+    result = chains([balance(balance_id=f"base:{n:02}") for n in range(30)])
+    assert result.message.count("the balance of") == 5
+    assert "and 25 x more balances" in result.message
+    assert len(result.examples) == 10
+    assert result.value == "30"
+
+
+def test_readings_that_wait_are_told_and_never_fail() -> None:
+    """Neither a block that is not final yet nor a balance that nobody gives is a difference."""
+    result = chains(
+        [balance("waiting"), balance("waiting"), balance("waiting", pending_block=None)], proved_to=101
+    )
+    assert result.outcome is Outcome.PASS
+    assert "base: 2 balances wait for their block to become final" in result.message
+    assert "base: 1 balances could not be read yet" in result.message
+    assert "every balance moved by what was read, up to block 100" in result.message
+    assert "blocks 101 to 200" in result.not_seen
+
+
+def test_only_proved_balances_pass() -> None:
+    """A whole proof names its block; proofs of single balances say that the rotation is not through."""
+    result = chains([], proved_to=201, settled=3)
+    assert result.outcome is Outcome.PASS
+    assert result.message == "base: every balance moved by what was read, up to block 200"
+    part = chains([], settled=3)
+    assert part.outcome is Outcome.PASS
+    assert "3 x a balance" in part.message
+    assert "rotation has not reached" in part.not_seen
+
+
+def test_balances_that_only_wait_are_no_data() -> None:
+    """Nothing was held against anything yet."""
+    result = chains([balance("waiting", proved_block=None)])
+    assert result.outcome is Outcome.NO_DATA
+    assert "1 balances wait" in result.message
+    assert complete(result)
+    assert chains([]).message == "no balance was read"
+
+
+def test_one_bad_balance_is_not_hidden_by_a_good_processor() -> None:
+    """Nor the other way round: each side fails the check by itself, and both are told."""
+    assert chains([balance()], proofs=[proof()]).outcome is Outcome.FAIL
+    both = chains([balance()], proofs=[proof("mismatch", difference="2")])
+    assert "2 USD more" in both.message
+    assert "in block 120" in both.message
+    assert "Stripe" in both.next_step
+    assert "traces" in both.next_step
+    good = chains([], proved_to=201, proofs=[proof("mismatch", difference="2")])
+    assert good.outcome is Outcome.FAIL
+
+
+def test_a_hole_in_the_transfers_is_stale() -> None:
+    """Balances cannot be held against what was not read."""
+    given = context(last_ok=READ, holes=[hole("base", "transfers")])  # type: ignore[arg-type]
+    assert judge("balance_identity", FakeStore({}), given).outcome is Outcome.STALE

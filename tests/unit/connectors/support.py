@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 import pyarrow as pa
 
 from payhealth.domain.coverage import CoverageWindow, StreamState
-from payhealth.domain.records import RECORD_TYPES, Record
+from payhealth.domain.record import Record
+from payhealth.domain.records import RECORD_TYPES
 from payhealth.ports import Batch, Source, StreamPlan
 from payhealth.store import open_store
 

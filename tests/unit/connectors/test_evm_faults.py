@@ -1,99 +1,111 @@
-"""What error messages ask for: every wording of the table, and wordings nobody has seen."""
+"""What error messages ask for: every wording of the data file, and wordings nobody has seen."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from payhealth.connectors.evm.rpc.faults import PATTERNS, FaultKind, classify
-from payhealth.connectors.evm.rpc.ranges import RangePlanner
+from payhealth.connectors.evm.rpc.faults import PATTERNS, FaultKind, classify, table
 
-MESSAGES: list[tuple[str, FaultKind, int | None]] = [
-    ("range 20000 exceeds limit of 10000", FaultKind.RANGE_LIMIT, 10_000),
-    ("exceeds the maximum of 10000 blocks per logs request", FaultKind.RANGE_LIMIT, 10_000),
-    ("block range too large, max 2000", FaultKind.RANGE_LIMIT, 2000),
-    ("limited to a 10 block range", FaultKind.RANGE_LIMIT, 10),
-    ("eth_getLogs and eth_newFilter are limited to a 10,000 blocks range", FaultKind.RANGE_LIMIT, 10_000),
-    ("you can ask for up to a 2K block range", FaultKind.RANGE_LIMIT, 2000),
-    ("block range greater than 5000 max", FaultKind.RANGE_LIMIT, 5000),
-    ("exceed maximum block range: 50000", FaultKind.RANGE_LIMIT, 50_000),
-    ("bigger than maxBlockRange", FaultKind.RANGE_LIMIT, None),
-    ("larger than max block range", FaultKind.RANGE_LIMIT, None),
-    ("exceeds max block range", FaultKind.RANGE_LIMIT, None),
-    ("block range too high", FaultKind.RANGE_LIMIT, None),
-    ("block range limit exceeded", FaultKind.RANGE_LIMIT, None),
-    ("Try with this block range [0x10, 0x1f]", FaultKind.RANGE_LIMIT, 16),
-    (
-        "query returned more than 10000 results. Try with this block range [0x1f, 0x10].",
-        FaultKind.RANGE_LIMIT,
-        16,
-    ),
-    ("you may only ask for 128 blocks at once", FaultKind.RANGE_LIMIT, 128),
-    ("query returned more than 10000 results", FaultKind.RESULT_LIMIT, None),
-    ("returns too many logs, narrow your filter: 20000", FaultKind.RESULT_LIMIT, None),
-    ("response is too big", FaultKind.RESULT_LIMIT, None),
-    ("Log response size exceeded", FaultKind.RESULT_LIMIT, None),
-    ("query timeout exceeded", FaultKind.RESULT_LIMIT, None),
-    ("block range extends beyond current head block", FaultKind.BEYOND_HEAD, None),
-    (
-        "One of the blocks specified in filter (fromBlock, toBlock or blockHash) cannot be found.",
-        FaultKind.BEYOND_HEAD,
-        None,
-    ),
-    ("unknown block", FaultKind.BEYOND_HEAD, None),
-    ("header not found", FaultKind.BEYOND_HEAD, None),
-    ("requested block is after last accepted block", FaultKind.BEYOND_HEAD, None),
-    ("specify less number of addresses", FaultKind.ADDRESS_LIMIT, None),
-    ("exceed max addresses or topics per search position", FaultKind.ADDRESS_LIMIT, None),
-    ("too many requests", FaultKind.THROTTLED, None),
-    ("Your app has exceeded its compute units per second capacity", FaultKind.THROTTLED, None),
-    ("daily request count exceeded, request rate limited", FaultKind.THROTTLED, None),
-    ("batch too large", FaultKind.BATCH_LIMIT, None),
-    ("maximum allowed number of requests in batch is 3", FaultKind.BATCH_LIMIT, None),
-    ("too many calls in a batch", FaultKind.BATCH_LIMIT, None),
-    ("the method eth_foo does not exist/is not available", FaultKind.UNSUPPORTED, None),
-    ("Unknown block tag", FaultKind.UNSUPPORTED, None),
-    ("invalid api key", FaultKind.REFUSED, None),
-    ("execution reverted", FaultKind.OTHER, None),
-    ("invalid block range params", FaultKind.OTHER, None),
+EXAMPLES: list[tuple[int, str, dict[str, Any]]] = [
+    (number, row["class"], example)
+    for number, row in enumerate(table()["fault"])
+    for example in row["example"]
 ]
+SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "execution_apis"
 
 
-@pytest.mark.parametrize(("message", "kind", "limit"), MESSAGES, ids=[message for message, _, _ in MESSAGES])
-def test_messages_are_classified_by_their_words(message: str, kind: FaultKind, limit: int | None) -> None:
-    """Each wording seen in the wild has one class, and its number where it names one."""
+@pytest.mark.parametrize(
+    ("number", "kind", "example"),
+    EXAMPLES,
+    ids=[f"{example['provider']}: {example['message'][:70]}" for _, _, example in EXAMPLES],
+)
+def test_each_wording_has_one_class_and_its_number(number: int, kind: str, example: dict[str, Any]) -> None:
+    """A wording met in the wild is matched by its own row first: its class and limit, in any case."""
+    message = example["message"]
+    first = next(at for at, row in enumerate(PATTERNS) if row.words.search(message))
+    assert first == number, f"an earlier row takes it: {PATTERNS[first].words.pattern}"
+    expected = (example.get("class", kind), example.get("limit"))
+    for spelling in (message, message.upper(), message.lower()):
+        fault = classify(spelling)
+        assert (fault.kind, fault.limit) == expected
+
+
+def test_every_row_has_an_example_and_every_key_is_known() -> None:
+    """No row of the table is dead, and no key of it is a slip of the pen."""
+    data = table()
+    assert set(data) == {"fault", "unlisted"}
+    for row in data["fault"]:
+        assert set(row) <= {"class", "class_when_known", "pattern", "example"}
+        assert row["example"]
+        assert all(set(one) <= {"provider", "message", "limit", "class"} for one in row["example"])
+    assert {row["class"] for row in data["fault"]} == set(FaultKind) - {FaultKind.OTHER}
+
+
+def test_no_wording_stands_twice() -> None:
+    """Two providers with the same words need one example."""
+    messages = [example["message"] for _, _, example in EXAMPLES]
+    assert len(set(messages)) == len(messages)
+
+
+@pytest.mark.parametrize("row", table()["unlisted"], ids=lambda row: row["message"])
+def test_an_unlisted_wording_that_names_a_number_of_blocks_is_a_limit(row: dict[str, Any]) -> None:
+    """Words that no row knows: a number in words about blocks is a limit, anything else unknown."""
+    assert not any(pattern.words.search(row["message"]) for pattern in PATTERNS)
+    fault = classify(row["message"])
+    assert (fault.kind, fault.limit) == (row["class"], row.get("limit"))
+
+
+def test_a_suggestion_is_told_from_a_limit() -> None:
+    """A suggested range speaks of these blocks alone; a limit in words holds for all of them."""
+    assert classify("Try with this block range [0x10, 0x1f]").suggested
+    assert classify("query exceeds max results 20000, retry with the range 1-9").suggested
+    assert not classify("block range too large, max 2000").suggested
+
+
+@pytest.mark.parametrize(
+    "reason", ["block range too large, max 1", "too many requests", "batch too large", "invalid api key"]
+)
+def test_a_contract_cannot_speak_for_the_node(reason: str) -> None:
+    """What a contract gives as the reason of its failure is a stranger's text, and never obeyed."""
+    assert classify(f"execution reverted: {reason}").kind is FaultKind.EXECUTION
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_a_class(message: str) -> None:
+    """No message breaks the reading, a limit is at least one, and what is shown is one bounded line."""
     fault = classify(message)
-    assert (fault.kind, fault.limit) == (kind, limit)
-    assert classify(message.upper()).kind is kind
+    assert fault.limit is None or fault.limit >= 1
+    assert len(fault.message) <= 200
+    assert "\n" not in fault.message
 
 
-def test_every_pattern_is_needed() -> None:
-    """No row of the table is dead: each is the first to match one of the messages above."""
-    first = {
-        next((number for number, row in enumerate(PATTERNS) if row.words.search(message)), None)
-        for message, _, _ in MESSAGES
+@pytest.mark.parametrize(
+    "words", ["range " * 3000, "batch" * 5000, "max " * 5000, "9" * 20_000, "block range [0x" + "1" * 20_000]
+)
+def test_a_long_message_takes_no_time(words: str) -> None:
+    """A hostile message cannot keep the patterns busy."""
+    began = time.perf_counter()
+    classify(words)
+    assert time.perf_counter() - began < 2
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the published samples of execution-apis are not here")
+def test_the_reference_node_s_errors_are_known() -> None:
+    """Errors of the published samples: beyond the head is one, the others are plain mistakes of a request."""
+    kinds = {}
+    for path in SAMPLES.glob("*.io"):
+        for line in path.read_text().splitlines():
+            if line.startswith("<< ") and "error" in (answer := orjson.loads(line[3:])):
+                kinds[path.name] = classify(answer["error"]["message"]).kind
+    assert kinds == {
+        "eth_getLogs.filter-error-future-block-range.io": FaultKind.BEYOND_HEAD,
+        "eth_getLogs.filter-error-reversed-block-range.io": FaultKind.OTHER,
+        "eth_getLogs.filter-error-invalid-blockHash-and-range.io": FaultKind.OTHER,
     }
-    assert set(range(len(PATTERNS))) <= first
-
-
-def test_the_planner_doubles_until_a_limit_then_grows_slowly() -> None:
-    """500, 1000, 2000 …; after a limit by a tenth, and never beyond a number that the node named."""
-    planner = RangePlanner(10_000)
-    sizes = []
-    for _ in range(6):
-        sizes.append(planner.upper(0, 10**9) + 1)
-        planner.accepted(sizes[-1])
-    assert sizes == [500, 1000, 2000, 4000, 8000, 10_000]
-    assert planner.refused(10_000, classify("query returned more than 10000 results"))
-    assert planner.size == 5000
-    planner.accepted(5000)
-    assert planner.size == 5500
-    assert planner.refused(5500, classify("block range too large, max 2000"))
-    planner.accepted(2000)
-    assert planner.size == 2000
-
-
-def test_the_planner_gives_up_at_one_block() -> None:
-    """A single block, or a refusal that a smaller range does not mend, is not answered by shrinking."""
-    planner = RangePlanner(10_000)
-    assert not planner.refused(1, classify("query returned more than 10000 results"))
-    assert not planner.refused(500, classify("unknown block"))

@@ -145,7 +145,7 @@ def test_another_chain_comes_by_configuration_alone() -> None:
     ("finality", "mark", "seconds"),
     [
         (None, "final", 1200),
-        ("safe", "safe", 180),
+        ("safe", "safe", 600),
         ({"depth": 12}, "final", 24),
         ("finalized", "final", 1200),
     ],

@@ -14,11 +14,11 @@ import stripe
 import stripe.oauth_error  # brings the exceptions that the package loads late
 from pydantic import ValidationError
 
+from payhealth.connectors.limiter import RateLimiter
 from payhealth.connectors.stripe import PLUGIN
 from payhealth.connectors.stripe.client import StripeClient
 from payhealth.connectors.stripe.errors import SDK_ERRORS, NotGivenError, from_sdk
 from payhealth.connectors.stripe.http import MAX_BODY_BYTES
-from payhealth.connectors.stripe.limiter import RateLimiter
 from payhealth.connectors.stripe.settings import API_VERSION, StripeSettings
 from payhealth.domain.errors import (
     SourceDataError,

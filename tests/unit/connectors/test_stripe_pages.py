@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from payhealth.connectors.stripe.currencies import THREE_DECIMAL, ZERO_DECIMAL, decimals_of, to_major
 from payhealth.connectors.stripe.streams import STREAMS, Translated, translate
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     RECORD_TYPES,
     BalanceTransaction,
@@ -24,7 +25,6 @@ from payhealth.domain.records import (
     Movement,
     PaymentIntent,
     Payout,
-    Record,
     Refund,
     Rejected,
     SetupIntent,

@@ -17,14 +17,8 @@ from payhealth.connectors.stripe.balance_types import FUNDS_MOVING, SOURCE_OBJEC
 from payhealth.connectors.stripe.enums import KNOWN
 from payhealth.connectors.stripe.raw import object_id, raw_of, stripped
 from payhealth.connectors.stripe.streams import STREAMS, translate
-from payhealth.domain.records import (
-    BalanceTransaction,
-    Dispute,
-    PaymentIntent,
-    Record,
-    SetupIntent,
-    SourceEvent,
-)
+from payhealth.domain.record import Record
+from payhealth.domain.records import BalanceTransaction, Dispute, PaymentIntent, SetupIntent, SourceEvent
 from tests.golden.stripe.regenerate import RULES, cases, payload, rows, translated
 
 PERSONAL = ("Some One", "someone@example.com", "Someone@Example", "Some Street", "203.0.113.9", "+491234")

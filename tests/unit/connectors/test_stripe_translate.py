@@ -17,6 +17,7 @@ from payhealth.connectors.stripe.currencies import decimals_of, to_major
 from payhealth.connectors.stripe.fields import rate
 from payhealth.connectors.stripe.streams import STREAMS, charge_of, needs_booking, translate
 from payhealth.connectors.stripe.translate import Payment, Rules
+from payhealth.domain.record import Record
 from payhealth.domain.records import (
     Charge,
     CheckoutSession,
@@ -26,7 +27,6 @@ from payhealth.domain.records import (
     Movement,
     PaymentClaim,
     Payout,
-    Record,
     Refund,
     Rejected,
 )

@@ -11,7 +11,8 @@ import orjson
 
 from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.connectors.stripe.webhooks import WebhookApp, webhook_app
-from payhealth.domain.records import Record, Rejected, SourceEvent
+from payhealth.domain.record import Record
+from payhealth.domain.records import Rejected, SourceEvent
 from payhealth.plugins import WebhookOutcome
 from payhealth.ports import Batch
 from payhealth.sandbox.stripe.webhooks import signature

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from payhealth.domain.chain_records import ChainMark
+from payhealth.domain.chain_records import AssetPrice, ChainMark
 from payhealth.domain.errors import InputError
 from payhealth.domain.record import Record
 from payhealth.domain.records import BalanceTransaction, Entry, Handle, Link, Movement, PaymentClaim
@@ -26,10 +26,14 @@ CHAIN = "eip155:8453"
 USDC = f"{CHAIN}/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
 MOMENT = pa.timestamp("us", tz="UTC")
 _TYPES = (
-    dict.fromkeys(("amount", "fee", "net", "exchange_rate"), MONEY)
+    dict.fromkeys(("amount", "fee", "net", "exchange_rate", "price"), MONEY)
     | {"deleted": pa.bool_()}
     | dict.fromkeys(
-        ("effective_at", "ledger_recorded_at", "valid_from", "valid_to", "head_at", "created_at"), MOMENT
+        (
+            *("effective_at", "ledger_recorded_at", "valid_from", "valid_to"),
+            *("head_at", "created_at", "block_at", "round_at"),
+        ),
+        MOMENT,
     )
 )
 _TYPES |= dict.fromkeys(("block_number", "finality_s", "safe", "final", "head"), pa.int64())
@@ -91,6 +95,8 @@ def inputs(
     handles: Sequence[Row] = (),
     claims: Sequence[Row] = (),
     booked: Sequence[Row] = (),
+    prices: Sequence[Row] = (),
+    rates: pa.Table | None = None,
     rules: dict[str, Any] | None = None,
     starts: dict[str, int] | None = None,
 ) -> MatchInputs:
@@ -104,8 +110,9 @@ def inputs(
         Handle: stored(Handle, handles),
         PaymentClaim: stored(PaymentClaim, claims),
         BalanceTransaction: stored(BalanceTransaction, booked),
+        AssetPrice: stored(AssetPrice, prices),
     }
-    return from_store(tables, parse_rules(rules or {}), starts=starts or {}, rates=None)
+    return from_store(tables, parse_rules(rules or {}), starts=starts or {}, rates=rates)
 
 
 def judged(*args: Any, **options: Any) -> MatchOutcome:

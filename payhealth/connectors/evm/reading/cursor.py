@@ -1,9 +1,9 @@
-"""Where a chain's pull goes on: the last block read, and what was being read."""
+"""Where a chain's pull goes on, and all that one pull hands to the next: opaque to everybody else."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import orjson
 
@@ -18,11 +18,25 @@ class Cursor:
     Args:
         block: ``start_block - 1`` before the first step.
         of: the fingerprint of the addresses and assets that were read.
+        settled: up to which block everything was read once more after it had become final.
+        derived: how many addresses of the extended public key were read.
+        used: the highest index of them that a transfer touched, -1 for none.
+        reorgs: how many blocks were ever lost; without any there is nothing to come back.
+        window: the recent blocks, as ``Recent.state`` gives them.
+        planner: what each provider was learned to accept, as the planner gives it.
+        proofs: what the balance proofs remember, as they give it.
         starts_anew: nothing was read yet for this fingerprint.
     """
 
     block: int
     of: str
+    settled: int
+    derived: int = 0
+    used: int = -1
+    reorgs: int = 0
+    window: Any = None
+    planner: dict[str, Any] = field(default_factory=dict)
+    proofs: dict[str, Any] = field(default_factory=dict)
     starts_anew: bool = False
 
     @classmethod
@@ -35,20 +49,48 @@ class Cursor:
         Raises:
             SourceDataError: the text is no cursor of ours.
         """
-        fresh = cls(block=settings.start_block - 1, of=settings.fingerprint(), starts_anew=True)
+        before = settings.start_block - 1
+        derived = settings.gap_limit if settings.xpub else 0
+        fresh = cls(
+            block=before, of=settings.fingerprint(), settled=before, derived=derived, starts_anew=True
+        )
         if text is None:
             return fresh
         try:
-            content = orjson.loads(text)
-            stored = cls(block=int(content["block"]), of=str(content["of"]))
+            stored = cls._stored(orjson.loads(text))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise SourceDataError(f"the stored cursor is not readable: {text[:60]!r}") from None
-        return stored if stored.of == fresh.of else fresh
+        if stored.of == fresh.of:
+            return replace(stored, derived=max(stored.derived, derived))
+        # These do not depend on whose addresses are read; without the window a reorg would go unnoticed.
+        return replace(fresh, reorgs=stored.reorgs, planner=stored.planner, window=stored.window)
 
-    def moved(self, block: int) -> Self:
-        """The cursor after another block."""
-        return replace(self, block=block)
+    @classmethod
+    def _stored(cls, content: dict[str, Any]) -> Self:
+        block = int(content["block"])
+        return cls(
+            block=block,
+            of=str(content["of"]),
+            settled=int(content.get("settled", block)),
+            derived=int(content.get("derived", 0)),
+            used=int(content.get("used", -1)),
+            reorgs=int(content.get("reorgs", 0)),
+            window=content.get("window"),
+            planner=dict(content.get("planner") or {}),
+            proofs=dict(content.get("proofs") or {}),
+        )
 
     def text(self) -> str:
         """As it is stored."""
-        return orjson.dumps({"block": self.block, "of": self.of}).decode()
+        content = {
+            "block": self.block,
+            "of": self.of,
+            "settled": self.settled,
+            "derived": self.derived,
+            "used": self.used,
+            "reorgs": self.reorgs,
+            "window": self.window,
+            "planner": self.planner,
+            "proofs": self.proofs,
+        }
+        return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 from payhealth.connectors.evm.wire.values import Header
+from payhealth.domain.times import from_us, to_us
+
+_HASH_BYTES = 32
 
 
 class ChainMovedError(Exception):
@@ -28,6 +34,14 @@ class Recent:
                     continue
                 break
             self._blocks[header.number] = child = header
+
+    @classmethod
+    def restored(cls, kept: Any) -> Self:
+        """The window as :meth:`state` gave it; an empty one where that is not readable."""
+        try:
+            return cls(_unpacked(kept))
+        except (KeyError, TypeError, ValueError, binascii.Error):
+            return cls()
 
     @property
     def tip(self) -> Header | None:
@@ -73,3 +87,30 @@ class Recent:
         """Let go of blocks below the last final one: nothing may change them any more."""
         for number in [number for number in self._blocks if number < final]:
             del self._blocks[number]
+
+    def state(self) -> dict[str, Any] | None:
+        """The window as JSON holds it, some 50 bytes a block; parents follow from the hashes."""
+        blocks = self.above(-1)
+        if not blocks:
+            return None
+        packed = b"".join(bytes.fromhex(block.hash[2:]) for block in blocks)
+        return {
+            "first": blocks[0].number,
+            "parent": blocks[0].parent,
+            "hashes": base64.b64encode(packed).decode(),
+            "seconds": [to_us(block.at) // 1_000_000 for block in blocks],
+        }
+
+
+def _unpacked(kept: Mapping[str, Any]) -> list[Header]:
+    packed = base64.b64decode(kept["hashes"], validate=True)
+    hashes = [
+        "0x" + packed[start : start + _HASH_BYTES].hex() for start in range(0, len(packed), _HASH_BYTES)
+    ]
+    parents = [str(kept["parent"]), *hashes]
+    return [
+        Header(number=int(kept["first"]) + place, hash=block, parent=parent, at=from_us(int(at) * 1_000_000))
+        for place, (block, parent, at) in enumerate(
+            zip(hashes, parents[: len(hashes)], kept["seconds"], strict=True)
+        )
+    ]

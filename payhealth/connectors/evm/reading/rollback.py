@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 
 from payhealth.connectors.evm.reading.recent import Recent
 from payhealth.connectors.evm.reading.stored import Stored
-from payhealth.connectors.evm.reading.translate import block_record, retracted
+from payhealth.connectors.evm.reading.translate import block_record, lost_sighting, retracted
+from payhealth.connectors.evm.rpc.endpoint import Call
+from payhealth.connectors.evm.rpc.faults import RpcFault
 from payhealth.connectors.evm.rpc.node import Node
-from payhealth.connectors.evm.wire.values import Header
-from payhealth.domain.records import (
-    Block,
-    Movement,
-    MovementKind,
-    MovementStatus,
-    Record,
-    TransferObservation,
-)
+from payhealth.connectors.evm.rpc.scores import Lie
+from payhealth.connectors.evm.wire.values import Header, WireError, header_of
+from payhealth.domain.chain_records import Block, PaymentEvent, TransactionFee, TransferObservation
+from payhealth.domain.errors import SourceUnavailableError
+from payhealth.domain.record import Record
+from payhealth.domain.records import Movement
 
 _FIRST_LOOK = 16
 """Blocks compared at first when walking back; most reorgs are shallower. Doubled each time."""
@@ -41,6 +40,33 @@ def fork_height(node: Node, recent: Recent, head: int) -> int | None:
     return None
 
 
+def confirmed_elsewhere(node: Node, recent: Recent, fork: int) -> None:
+    """Where there are several providers, another one has to say too that a block of the window is gone.
+
+    Raises:
+        SourceUnavailableError: it still holds that block, or no other provider answers.
+    """
+    lost = recent.get(fork + 1)
+    if len(node.client.providers) < 2 or lost is None:
+        return
+    first = node.client.provider
+    found = node.client.second_opinion([Call("eth_getBlockByNumber", (hex(lost.number), False))])
+    said = f"{first} tells of a reorg from block {lost.number} on"
+    if found is None:
+        raise SourceUnavailableError(f"{said}; no other provider answers, and a roll-back needs two")
+    second, answers = found
+    answer = answers[0]
+    try:
+        standing = None if isinstance(answer, RpcFault) or answer is None else header_of(answer).hash
+    except WireError:
+        standing = lost.hash  # what cannot be read confirms nothing
+    if standing == lost.hash:
+        # Which of the two is right will show; until then neither is believed over the other.
+        node.client.blame(Lie.DISAGREES, f"a reorg from block {lost.number} on that {second} does not see")
+        node.client.fail_over()
+        raise SourceUnavailableError(f"{said}; {second} still holds that block, and a roll-back needs two")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
     """The blocks that were lost above a fork.
@@ -58,19 +84,18 @@ class Rollback:
     def records(self, node: Node, stored: Stored, connector: str) -> dict[type[Record], Sequence[Record]]:
         """New versions of what the lost blocks held, and the retractions; nothing is deleted."""
         hashes = {header.hash for header in self.lost}
-        observations = stored.observations_in(hashes)
-        heights = {row.movement_id: row.block_number for row in observations}
-        gone = heights.keys() - stored.live_elsewhere(heights.keys(), hashes)
-        standing = self._standing(node, {heights[movement_id] for movement_id in gone})
+        where = (self.lost[0].number, self.lost[-1].number + 1, hashes)
+        gone = stored.movements_in(*where)
+        standing = self._standing(node, {row.block_number or 0 for row in gone})
         movements: list[Movement] = []
-        for movement in stored.movements(sorted(gone)):
-            if movement.status == MovementStatus.RETRACTED or movement.kind == MovementKind.RETRACTION:
-                continue
-            height = heights[movement.movement_id]
-            movements += retracted(movement, standing[min(height, self.head.number)])
+        for movement in gone:
+            movements += retracted(movement, standing[min(movement.block_number or 0, self.head.number)])
+        ignored = [replace(row, canonical=False) for row in stored.observations_in(*where)]
         return {
             Block: [block_record(connector, header, canonical=False) for header in self.lost],
-            TransferObservation: [replace(row, canonical=False) for row in observations],
+            TransferObservation: [*(lost_sighting(row) for row in gone), *ignored],
+            TransactionFee: [replace(row, canonical=False) for row in stored.fees_in(*where)],
+            PaymentEvent: [replace(row, canonical=False) for row in stored.events_in(*where)],
             Movement: movements,
         }
 

@@ -2,65 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import pyarrow as pa
+
+from payhealth.connectors.evm.reading.book import Book
+from payhealth.connectors.evm.reading.emptiness import Emptiness
+from payhealth.connectors.evm.reading.filters import LogFilters
+from payhealth.connectors.evm.reading.found import Reading
+from payhealth.connectors.evm.reading.internals import Internals
+from payhealth.connectors.evm.reading.logs import Logs, read_logs
+from payhealth.connectors.evm.reading.natives import Open, close_natives, open_natives
+from payhealth.connectors.evm.reading.payment_events import PaymentEvents
+from payhealth.connectors.evm.reading.quorum import agreed
 from payhealth.connectors.evm.reading.recent import ChainMovedError
-from payhealth.connectors.evm.reading.translate import (
-    Book,
-    Candidate,
-    candidates_of_block,
-    rejection,
-    transfer_of_candidate,
-    transfers_of_logs,
-)
+from payhealth.connectors.evm.reading.stored import Stored
 from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
-from payhealth.connectors.evm.rpc.node import Node
-from payhealth.connectors.evm.rpc.ranges import RangePlanner
+from payhealth.connectors.evm.rpc.node import Node, Place, SeenBlock
+from payhealth.connectors.evm.rpc.ranges import RangePlanner, RangePlanners
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.wire.values import Header, Transfer, WireError, hash_of
+from payhealth.connectors.evm.wire.receipts import Receipt, receipt_of
+from payhealth.connectors.evm.wire.values import Header, WireError
 from payhealth.domain.errors import SourceDataError
-from payhealth.domain.records import Rejected
 
-
-@dataclass(slots=True, kw_only=True)
-class Reading:
-    """What a stretch of blocks holds.
-
-    Args:
-        headers: the blocks that were read one by one, oldest first; empty for ranges.
-        times: block hash -> moment, of every block that holds a transfer.
-    """
-
-    transfers: list[Transfer] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    headers: list[Header] = field(default_factory=list)
-    times: dict[str, datetime] = field(default_factory=dict)
-
-    @property
-    def objects(self) -> int:
-        """How many vendor objects were read."""
-        return len(self.transfers) + len(self.rejected)
-
-    def add(self, other: Reading) -> None:
-        """Take in what another stretch holds; its headers stay its own."""
-        self.transfers += other.transfers
-        self.rejected += other.rejected
-        self.times.update(other.times)
+Belongs = Callable[[int, str], bool]
 
 
 class Scanner:
-    """Reads stretches through a node, exact or not at all."""
+    """Reads stretches through a node for a set of addresses, exact or not at all.
 
-    def __init__(self, node: Node, settings: EvmSettings, book: Book) -> None:
+    Args:
+        watched: whose transfers are looked for; all of ours but when addresses are caught up on.
+        planners: how many blocks to ask for at once, learned.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: EvmSettings,
+        book: Book,
+        stored: Stored,
+        planners: RangePlanners,
+        watched: Iterable[str],
+    ) -> None:
         self._node = node
+        self._settings = settings
         self._book = book
+        self._planners = planners
+        self._watched = frozenset(watched)
+        self._column = pa.array(sorted(self._watched), pa.string())
+        self._filters = LogFilters(settings, sorted(self._watched))
+        self._events = PaymentEvents(settings, book, stored)
+        self._by_logs = settings.info.native_logs is not None
+        self._internals = Internals(node) if settings.native and settings.traces else None
+        self._emptiness = Emptiness(node, settings, sorted(self._watched))
         self._native = settings.native
-        self._logs = bool(settings.registered)
-        self._step_blocks = settings.step_blocks
-        self._planner = RangePlanner(settings.max_block_range)
+        self._asked: dict[Place, list[object]] = {}
+
+    @property
+    def range_blocks(self) -> int:
+        """How many blocks one range takes at present."""
+        return self._planner().size
+
+    def ask_ahead(self, places: Sequence[Place]) -> None:
+        """Ask for the logs of several places at once, to be read next; refused ones are asked again then."""
+        if len(places) < 2 or not self._filters.any:
+            return
+        answers, head = self._node.logs(places, self._filters.build())
+        self._asked = {
+            place: answer
+            for place, answer in zip(places, answers, strict=True)
+            if isinstance(answer, list) and head >= place.upper
+        }
 
     def final_stretch(self, lower: int, last: int) -> tuple[int, Reading]:
         """Read from ``lower`` as far as one range goes, at most to ``last``, which must be final.
@@ -68,144 +81,195 @@ class Scanner:
         Returns:
             The last block read, and what was found.
         """
-        upper = min(last, lower + self._step_blocks - 1) if self._native else last
-        raws: list[Any] = []
-        if self._logs:
-            upper, raws = self._range(lower, upper)
-        reading = self._reading(raws)
-        _must_lie_within(reading.transfers, lower, upper, self._node.client.provider)
-        if self._native:
-            self._add_native(reading, range(lower, upper + 1))
-        self._add_times(reading)
-        return upper, reading
+        upper = min(last, lower + self._settings.step_blocks - 1) if self._native else last
+        logs = Logs(reading=Reading())
+        if self._filters.any:
+            upper, raws = self._range(lower, upper, final=True)
+            logs = self._read(raws, lambda number, _: lower <= number <= upper)
+        blocks = list(self._node.blocks(range(lower, upper + 1))) if self._native else []
+        return upper, self._completed(logs, blocks)
 
-    def blocks(self, numbers: Sequence[int], parent: Header) -> Reading:
-        """Read blocks one by one by their hashes; they must link to one another and to ``parent``.
-
-        Raises:
-            ChainMovedError: they do not, or the node no longer knows one of them.
-        """
-        reading = Reading()
-        if self._native:
-            candidates = self._candidates(reading, numbers)
-        else:
-            candidates = []
-            reading.headers = self._node.headers(numbers)
-        for header in reading.headers:
-            if header.parent != parent.hash:
-                raise ChainMovedError(f"block {header.number} does not link to block {parent.number}")
-            parent = header
-        reading.times = {header.hash: header.at for header in reading.headers}
-        if self._logs:
-            hashes = [header.hash for header in reading.headers]
-            for block, raws in zip(hashes, self._node.logs_of_blocks(hashes), strict=True):
-                self._merge(reading, self._reading(raws), {block})
-        self._add_confirmed(reading, candidates)
-        return reading
-
-    def again(self, lower: int, upper: int, known: Mapping[int, Header]) -> tuple[int, Reading]:
+    def again(self, lower: int, upper: int, known: Mapping[int, Header], *, final: bool) -> Reading:
         """Read the logs of known blocks once more, by range: what a node had not indexed yet is there now.
 
         Native transfers are not read again: a block's transactions come with the block or not at all.
 
         Args:
             known: the canonical blocks, by number, every one of the range among them.
+            final: whether the range is final, so that a second provider has to agree where that is wanted.
 
         Raises:
             ChainMovedError: the node tells of other blocks at these heights.
         """
-        upper, raws = self._range(lower, upper)
-        reading = self._reading(raws)
-        for transfer in reading.transfers:
-            header = known.get(transfer.block_number)
-            if header is None or header.hash != transfer.block_hash:
-                raise ChainMovedError(f"block {transfer.block_number} is another than a moment ago")
-            reading.times[header.hash] = header.at
-        return upper, reading
+        found = Reading()
+        while lower <= upper and self._filters.any:
+            reached, raws = self._range(lower, upper, final=final)
+            found.add(self._completed(self._read(raws, _among(known)), [], known))
+            lower = reached + 1
+        return found
 
-    def _range(self, lower: int, last: int) -> tuple[int, list[Any]]:
+    def blocks(self, blocks: Sequence[SeenBlock], parent: Header) -> Reading:
+        """Read the logs of single blocks by their hashes; they must link to one another and to ``parent``.
+
+        Raises:
+            ChainMovedError: they do not, or the node no longer knows one of them.
+        """
+        for block in blocks:
+            if block.header.parent != parent.hash:
+                raise ChainMovedError(f"block {block.header.number} does not link to block {parent.number}")
+            parent = block.header
+        known = {block.header.number: block.header for block in blocks}
+        raws = self._logs_of(blocks) if self._filters.any else []
+        reading = self._completed(self._read(raws, _among(known)), blocks if self._native else [], known)
+        reading.headers = [block.header for block in blocks]
+        return reading
+
+    def _logs_of(self, blocks: Sequence[SeenBlock]) -> list[object]:
+        """Logs by block hash: a node that lacks the block must say so; an empty answer must be possible."""
+        for attempt in range(1, self._node.client.attempts + 1):
+            hashes = [block.header.hash for block in blocks]
+            found = self._found([Place(block=block) for block in hashes])
+            answers = [self._settled(answer, block) for answer, block in zip(found, hashes, strict=True)]
+            if any(isinstance(answer, RpcFault) for answer in answers):
+                continue  # fewer addresses to a filter
+            lists = [answer for answer in answers if isinstance(answer, list)]
+            empty = [block for block, logs in zip(blocks, lists, strict=True) if not logs]
+            denied = self._emptiness.denied(empty)
+            if not denied:
+                return [log for logs in lists for log in logs]
+            self._node.try_elsewhere(attempt, denied.lie, denied.detail)
+        raise denied.error(self._node.client.provider) if denied else ChainMovedError("no filter is taken")
+
+    def _found(self, places: Sequence[Place]) -> Sequence[list[object] | RpcFault]:
+        asked = [self._asked.pop(place, None) for place in places]
+        known = [answer for answer in asked if answer is not None]
+        return known if len(known) == len(places) else self._node.logs(places, self._filters.build())[0]
+
+    def _settled(self, answer: list[object] | RpcFault, block: str) -> list[object] | RpcFault:
+        """A block's logs; its receipts stand in where it holds more than the node gives by filter."""
+        if isinstance(answer, list):
+            return answer
+        if answer.kind is FaultKind.ADDRESS_LIMIT and self._filters.split():
+            return answer
+        if answer.kind is FaultKind.BEYOND_HEAD:
+            raise ChainMovedError(answer.message)
+        if answer.kind is not FaultKind.RESULT_LIMIT:
+            raise answer
+        return self._logs_by_receipts(block)
+
+    def _logs_by_receipts(self, block: str) -> list[object]:
+        receipts = self._node.block_receipts([block])[0]
+        if isinstance(receipts, RpcFault):
+            raise receipts
+        try:
+            return [log for receipt in receipts for log in receipt["logs"] if self._emptiness.wanted(log)]
+        except (KeyError, TypeError):
+            raise SourceDataError(
+                f"{self._node.client.provider}: the receipts of block {block} are malformed"
+            ) from None
+
+    def _planner(self) -> RangePlanner:
+        return self._planners.of(self._node.client.provider, self._filters.shape)
+
+    def _range(self, lower: int, last: int, *, final: bool) -> tuple[int, list[object]]:
         while True:
-            upper = self._planner.upper(lower, last)
+            planner = self._planner()
+            raws = self._asked.pop(Place(lower=lower, upper=last), None)
+            upper = planner.upper(lower, last) if raws is None else last
             try:
-                raws = self._node.logs_of_range(lower, upper)
+                if raws is None:
+                    raws = self._node.range_logs(lower, upper, self._filters.build())
             except RpcFault as fault:
-                if self._planner.refused(upper - lower + 1, fault):
+                if fault.kind is FaultKind.ADDRESS_LIMIT and self._filters.split():
+                    continue
+                if planner.refused(upper - lower + 1, fault):
                     continue
                 if fault.kind is not FaultKind.RESULT_LIMIT:
                     raise
                 # One block holds more than the node gives by range: by hash, its receipts stand in.
-                return upper, self._node.logs_of_blocks([self._node.headers([lower])[0].hash])[0]
-            self._planner.accepted(upper - lower + 1)
+                return upper, self._logs_by_receipts(self._node.headers([lower])[0].hash)
+            planner.accepted(upper - lower + 1)
+            if final and self._settings.quorum > 1:
+                agreed(self._node, raws, lower, upper, self._filters.build())
             return upper, raws
 
-    def _reading(self, raws: Iterable[Any]) -> Reading:
-        kept = []
-        for raw in raws:
-            if isinstance(raw, dict) and raw.get("removed") is True:
-                raise ChainMovedError("a log was taken back while it was being read")
-            kept.append(raw)
-        transfers, rejected = transfers_of_logs(kept, self._book)
-        return Reading(transfers=transfers, rejected=rejected)
+    def _read(self, raws: Sequence[object], belongs: Belongs) -> Logs:
+        try:
+            return read_logs(raws, self._book, self._column, belongs)
+        except WireError as error:
+            raise SourceDataError(f"{self._node.client.provider}: {error}") from None
 
-    def _merge(self, into: Reading, part: Reading, hashes: set[str]) -> None:
-        for transfer in part.transfers:
-            if transfer.block_hash not in hashes:
-                raise SourceDataError(
-                    f"{self._node.client.provider}: answered a log of another block than was asked for"
-                )
-        into.add(part)
+    def _completed(
+        self, logs: Logs, blocks: Sequence[SeenBlock], known: Mapping[int, Header] | None = None
+    ) -> Reading:
+        """Add what only blocks, traces and receipts tell, and the time of each block that holds something."""
+        reading = logs.reading
+        reading.times.update((header.hash, header.at) for header in (known or {}).values())
+        native = Open()
+        try:
+            if blocks:
+                native = open_natives(blocks, self._watched, self._book, reading, by_logs=self._by_logs)
+                if self._internals is not None and not self._by_logs:
+                    reading.transfers += self._internals.of(blocks, self._watched)
+        except WireError as error:
+            raise SourceDataError(f"{self._node.client.provider}: {error}") from None
+        events = self._events.ours(logs.events)
+        self._add_times(reading, [(event.block_number, event.block_hash) for event in events])
+        told = {event.transaction_hash: event.block_hash for event in events}
+        signed = self._events.signed_transactions(reading)
+        receipts = self._receipts(native.wanted() | signed | told.keys())
+        self._must_stand(receipts, native, told, reading)
+        close_natives(native, receipts, self._book, reading)
+        self._events.add(events, receipts, reading)
+        return reading
 
-    def _candidates(self, reading: Reading, numbers: Sequence[int]) -> list[Candidate]:
-        candidates: list[Candidate] = []
-        for header, transactions in self._node.full_blocks(numbers):
-            found, rejected = candidates_of_block(header, transactions, self._book)
-            candidates += found
-            reading.rejected += rejected
-            reading.headers.append(header)
-        return candidates
+    def _receipts(self, transactions: set[str]) -> dict[str, Receipt]:
+        if not transactions:
+            return {}
+        ordered = sorted(transactions)
+        op_stack = self._settings.info.l1_fees
+        try:
+            read = [receipt_of(raw, op_stack=op_stack) for raw in self._node.receipts(ordered)]
+        except WireError as error:
+            raise SourceDataError(f"{self._node.client.provider}: a receipt is malformed: {error}") from None
+        return dict(zip(ordered, read, strict=True))
 
-    def _add_native(self, reading: Reading, numbers: Sequence[int]) -> None:
-        part = Reading()
-        candidates = self._candidates(part, numbers)
-        reading.rejected += part.rejected
-        reading.times.update((header.hash, header.at) for header in part.headers)
-        self._add_confirmed(reading, candidates)
-
-    def _add_confirmed(self, reading: Reading, candidates: Sequence[Candidate]) -> None:
-        """Ask for receipts of the few transactions that concern us: only a success moves value."""
-        readable: list[tuple[Candidate, str]] = []
-        for candidate in candidates:
-            try:
-                readable.append((candidate, hash_of(candidate.raw.get("hash"), "hash")))
-            except WireError as error:
-                reading.rejected.append(
-                    rejection(self._book.connector, "transaction", candidate.raw, str(error))
-                )
-        receipts = self._node.receipts([name for _, name in readable])
-        for (candidate, name), receipt in zip(readable, receipts, strict=True):
-            if str(receipt.get("blockHash")).lower() != candidate.block.hash:
-                raise ChainMovedError(f"the transaction {name} stands in another block than a moment ago")
-            found = transfer_of_candidate(candidate, receipt, self._book)
-            if isinstance(found, Transfer):
-                reading.transfers.append(found)
-            elif found is not None:
-                reading.rejected.append(found)
-
-    def _add_times(self, reading: Reading) -> None:
-        wanted = {
-            t.block_number: t.block_hash for t in reading.transfers if t.block_hash not in reading.times
-        }
-        for header in self._node.headers(sorted(wanted)):
-            reading.times[header.hash] = header.at
-        for transfer in reading.transfers:
-            if transfer.block_hash not in reading.times:
-                raise ChainMovedError(f"two nodes tell of different blocks at height {transfer.block_number}")
-
-
-def _must_lie_within(transfers: Iterable[Transfer], lower: int, upper: int, provider: str) -> None:
-    for transfer in transfers:
-        if not lower <= transfer.block_number <= upper:
-            raise SourceDataError(
-                f"{provider}: answered a log of block {transfer.block_number} "
-                f"when asked for {lower} to {upper}"
+    def _must_stand(
+        self, receipts: Mapping[str, Receipt], native: Open, told: Mapping[str, str], reading: Reading
+    ) -> None:
+        """Each receipt must be of the block in which its transaction was seen."""
+        blocks = {one.transaction_hash: one.block.hash for one in native.candidates}
+        blocks |= {name: header.hash for name, header in native.sent.items()} | dict(told)
+        for logs in reading.logs:
+            blocks.update(
+                zip(logs.transaction_hash.to_pylist(), logs.block_hash.to_pylist(), strict=True)
+                if receipts
+                else ()
             )
+        for name, receipt in receipts.items():
+            if name in blocks and receipt.block_hash != blocks[name]:
+                raise ChainMovedError(f"the transaction {name} stands in another block than a moment ago")
+
+    def _add_times(self, reading: Reading, more: Sequence[tuple[int, str]]) -> None:
+        wanted = dict.fromkeys(more)
+        for logs in reading.logs:
+            wanted.update(
+                dict.fromkeys(zip(logs.block_number.tolist(), logs.block_hash.to_pylist(), strict=True))
+            )
+        wanted.update(dict.fromkeys((one.block_number, one.block_hash) for one in reading.transfers))
+        missing = sorted((number, block) for number, block in wanted if block not in reading.times)
+        for header in self._node.headers(sorted({number for number, _ in missing})):
+            reading.times[header.hash] = header.at
+        for number, block in missing:
+            if block not in reading.times:
+                raise ChainMovedError(f"two nodes tell of different blocks at height {number}")
+
+
+def _among(known: Mapping[int, Header]) -> Belongs:
+    def belongs(number: int, block: str) -> bool:
+        header = known.get(number)
+        if header is not None and header.hash != block:
+            raise ChainMovedError(f"block {number} is another than a moment ago")
+        return header is not None
+
+    return belongs

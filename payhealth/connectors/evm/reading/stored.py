@@ -1,30 +1,32 @@
-"""What the store already knows of one chain, read back into records."""
+"""What the store already knows of one chain, read back into records by key or by block."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from payhealth.connectors.evm.wire.values import Header
-from payhealth.domain.records import (
+from payhealth.domain.chain_records import (
     Block,
     ChainMark,
-    Movement,
-    MovementKind,
-    MovementStatus,
-    Record,
+    PaymentEvent,
+    ProviderScore,
+    TransactionFee,
     TransferObservation,
 )
+from payhealth.domain.record import Record
+from payhealth.domain.records import Movement, MovementKind, MovementStatus
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from payhealth.ports import StoreReader
 
 Row = TypeVar("Row", bound=Record)
 
 
 class Stored:
-    """Reads of one connector's records.
+    """Reads of one connector's records; each is bounded by what it is asked for.
 
     Args:
         reader: the store.
@@ -33,55 +35,74 @@ class Stored:
 
     def __init__(self, reader: StoreReader, connector: str) -> None:
         self._reader = reader
-        self._connector = connector
+        self.connector = connector
 
     def mark(self, chain: str) -> ChainMark | None:
         """The chain's marks at the last pull."""
-        found = self._rows(ChainMark, chain=[chain])
+        found = self._by(ChainMark, "chain", [chain])
         return found[0] if found else None
 
-    def canonical_headers(self) -> list[Header]:
-        """The blocks that were canonical at the last pull."""
+    def movements_in(self, lower: int, upper: int, hashes: Collection[str]) -> list[Movement]:
+        """The transfers that stand in the given blocks, whose heights are ``[lower, upper)``."""
         return [
-            Header(number=row.block_number, hash=row.block_hash, parent=row.parent_hash, at=row.block_at)
-            for row in self._rows(Block, canonical=[True])
+            row
+            for row in self._between(Movement, lower, upper)
+            if row.block_hash in hashes
+            and row.kind != MovementKind.RETRACTION
+            and row.status != MovementStatus.RETRACTED
         ]
 
-    def any_block_was_lost(self) -> bool:
-        """Whether there ever was a reorg; without one there is no retraction to look for."""
-        return bool(self._rows(Block, canonical=[False]))
+    def observations_in(self, lower: int, upper: int, hashes: Collection[str]) -> list[TransferObservation]:
+        """The ignored transfers that stand in the given blocks."""
+        rows = self._between(TransferObservation, lower, upper)
+        return [row for row in rows if row.block_hash in hashes and row.canonical]
 
-    def observations_in(self, hashes: Collection[str]) -> list[TransferObservation]:
-        """The canonical observations that stand in the given blocks."""
-        return self._rows(TransferObservation, canonical=[True], block_hash=hashes)
+    def fees_in(self, lower: int, upper: int, hashes: Collection[str]) -> list[TransactionFee]:
+        """The fees paid in the given blocks."""
+        rows = self._between(TransactionFee, lower, upper)
+        return [row for row in rows if row.block_hash in hashes and row.canonical]
 
-    def live_elsewhere(self, movement_ids: Collection[str], hashes: Collection[str]) -> set[str]:
-        """Which of the movements a canonical block holds that is not among the given ones."""
-        rows = self._rows(TransferObservation, canonical=[True], movement_id=movement_ids)
-        return {row.movement_id for row in rows if row.block_hash not in hashes}
+    def events_in(self, lower: int, upper: int, hashes: Collection[str]) -> list[PaymentEvent]:
+        """The payment events in the given blocks."""
+        rows = self._between(PaymentEvent, lower, upper)
+        return [row for row in rows if row.block_hash in hashes and row.canonical]
 
-    def movements(self, movement_ids: Collection[str]) -> list[Movement]:
+    def movements(self, movement_ids: Collection[str]) -> dict[str, Movement]:
         """Movements by id."""
-        return self._rows(Movement, movement_id=movement_ids)
+        return {row.movement_id: row for row in self._by(Movement, "movement_id", movement_ids)}
 
-    def standing_retractions(self) -> dict[str, Movement]:
-        """The retractions that are not void, by their id."""
-        rows = self._rows(
-            Movement, kind=[MovementKind.RETRACTION.value], status=[MovementStatus.SUCCEEDED.value]
-        )
-        return {row.movement_id: row for row in rows}
+    def lost_sightings(self, transactions: Collection[str]) -> list[TransferObservation]:
+        """What reorgs took of some transactions' transfers that counted."""
+        rows = self._by(TransferObservation, "transaction_hash", transactions)
+        return [row for row in rows if row.ignored_reason is None]
 
-    def _rows(self, record_type: type[Row], **wanted: Collection[Any]) -> list[Row]:
-        # Imported here: Arrow is only needed once something is read.
-        import pyarrow as pa
-        import pyarrow.compute as pc
+    def blocks(self, hashes: Collection[str]) -> list[Block]:
+        """Blocks that were lost once, by hash."""
+        return self._by(Block, "block_hash", hashes)
 
-        if any(not values for values in wanted.values()):
+    def events_of(self, external_ids: Collection[str]) -> list[PaymentEvent]:
+        """The canonical payment events of some protocol ids."""
+        rows = self._by(PaymentEvent, "external_id", external_ids)
+        return [row for row in rows if row.canonical]
+
+    def scores(self) -> Mapping[str, ProviderScore]:
+        """What is remembered of each provider."""
+        table = self._reader.records(ProviderScore)
+        rows = _records(ProviderScore, table)
+        return {row.provider: row for row in rows if row.connector == self.connector}
+
+    def _by(self, record_type: type[Row], column: str, values: Collection[str]) -> list[Row]:
+        if not values:
             return []
-        table = self._reader.records(record_type)
-        keep = pc.equal(table["connector"], self._connector)
-        for column, values in wanted.items():
-            kind = table.schema.field(column).type
-            keep = pc.and_(keep, pc.is_in(table[column], value_set=pa.array(list(values), type=kind)))
-        names = [field.name for field in fields(record_type)]
-        return [record_type(**row) for row in table.filter(keep).select(names).to_pylist()]
+        return _records(record_type, self._reader.lookup(record_type, self.connector, column, values))
+
+    def _between(self, record_type: type[Row], lower: int, upper: int) -> list[Row]:
+        return _records(
+            record_type, self._reader.between(record_type, self.connector, "block_number", lower, upper)
+        )
+
+
+def _records(record_type: type[Row], table: pa.Table) -> list[Row]:
+    names = [field.name for field in fields(record_type)]
+    rows: list[dict[str, Any]] = table.select(names).to_pylist()
+    return [record_type(**row) for row in rows]

@@ -1,4 +1,4 @@
-"""From transfers on the wire to records: whose they are, what they mean, which do not count. Pure."""
+"""From transfers on the wire to records: which count, what they mean, what is ignored and why. Pure."""
 
 from __future__ import annotations
 
@@ -9,196 +9,202 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.wire.values import (
-    Header,
-    Transfer,
-    WireError,
-    address_of,
-    mapping_of,
-    quantity,
-    transfer_of_log,
-    transfer_of_transaction,
-)
-from payhealth.domain import assets as asset_ids
-from payhealth.domain.errors import AmountError
-from payhealth.domain.finality import Finality
-from payhealth.domain.money import from_units
-from payhealth.domain.records import (
-    Block,
-    Link,
-    Movement,
-    MovementKind,
-    MovementStatus,
-    Rail,
-    Rejected,
-    TransferObservation,
-)
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-STREAM = "transfers"
-NATIVE_DECIMALS = 18
+from payhealth.connectors.evm.reading.book import STREAM, Book
+from payhealth.connectors.evm.reading.moves import Moves
+from payhealth.connectors.evm.wire import columns
+from payhealth.connectors.evm.wire.columns import LogColumns
+from payhealth.connectors.evm.wire.values import Header, Transfer
+from payhealth.domain import assets as asset_ids
+from payhealth.domain.chain_records import Block, TransferObservation
+from payhealth.domain.money import from_units, plain
+from payhealth.domain.records import Movement, MovementKind, MovementStatus, Rail, Rejected
+from payhealth.domain.times import to_us
+
 ZERO_VALUE = "zero value"
 UNREGISTERED = "unregistered token"
+DUST = "dust"
 _RAW_BYTES = 4096
+_MOMENT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
-    """A registered asset: its CAIP-19 id, the name to show, the digits of its unit."""
-
-    caip19: str
-    symbol: str
-    decimals: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
-    """What decides the meaning of a transfer.
+class Sorted:
+    """Transfers told apart: those that count, those that do not, those that nobody can represent.
 
     Args:
-        ours: our addresses, lower case.
-        assets: contract (None for the native coin) -> asset.
-        mark: ``safe`` or ``final``: when a transfer becomes creditable.
-        finality_s: how long that usually takes, in seconds.
+        ignored: (row of ``moves``' shape as a dictionary, reason).
     """
 
-    connector: str
-    chain_id: int
-    ours: frozenset[str]
-    operators: frozenset[str]
-    assets: Mapping[str | None, Asset]
-    mark: str
-    finality_s: int
-    ignored_types: frozenset[int]
-
-    @property
-    def chain(self) -> str:
-        """The chain's CAIP-2 id."""
-        return f"eip155:{self.chain_id}"
-
-    def concerns(self, transfer: Transfer) -> bool:
-        """Whether one end of a transfer is ours."""
-        return transfer.sender in self.ours or transfer.recipient in self.ours
-
-
-def book_of(connector: str, settings: EvmSettings) -> Book:
-    """The book that a configuration asks for."""
-    chain_id, info = settings.chain_id, settings.info
-    assets: dict[str | None, Asset] = {
-        token.address: Asset(
-            caip19=asset_ids.erc20(chain_id, token.address), symbol=token.symbol, decimals=token.decimals
-        )
-        for token in settings.registered
-    }
-    if settings.native:
-        coin = asset_ids.native(chain_id, info.slip44)
-        assets[None] = Asset(caip19=coin, symbol=info.native_symbol, decimals=NATIVE_DECIMALS)
-    return Book(
-        connector=connector,
-        chain_id=chain_id,
-        ours=settings.ours,
-        operators=frozenset(settings.operators),
-        assets=assets,
-        mark=Finality.SAFE.value if settings.finality_rule.tag == "safe" else Finality.FINAL.value,
-        finality_s=settings.finality_s,
-        ignored_types=info.ignored_native_types,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A transaction whose native value concerns us, if its receipt says that it succeeded."""
-
-    raw: Mapping[str, Any]
-    block: Header
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Translated:
-    """The records of some transfers; a transfer and its observation stand at most once in them."""
-
-    observations: tuple[TransferObservation, ...]
-    movements: tuple[Movement, ...]
-    links: tuple[Link, ...]
+    moves: Moves
+    ignored: tuple[tuple[Mapping[str, Any], str], ...]
     rejected: tuple[Rejected, ...]
 
 
-def transfers_of_logs(raws: Iterable[Any], book: Book) -> tuple[list[Transfer], list[Rejected]]:
-    """Read logs; what cannot be read is rejected with its reason, what is not ours is left out."""
-    transfers: list[Transfer] = []
-    rejected: list[Rejected] = []
-    for raw in raws:
-        try:
-            transfer = transfer_of_log(raw)
-        except WireError as error:
-            rejected.append(rejection(book.connector, "log", raw, str(error)))
-            continue
-        if book.concerns(transfer):
-            transfers.append(transfer)
-    return transfers, rejected
+def sorted_out(logs: LogColumns, natives: Sequence[Transfer], book: Book) -> Sorted:
+    """Tell apart what counts of some logs and single transfers that concern us."""
+    registered = np.asarray(pc.is_in(logs.token, value_set=book.token_column))
+    strange = _strangers(columns.selected(logs, ~registered), book) if not registered.all() else []
+    ours = logs if registered.all() else columns.selected(logs, registered)
+    of_logs, bad_rows = Moves.of_logs(ours, book)
+    of_natives, bad_natives = Moves.of_transfers(natives, book)
+    moves = Moves.joined([of_logs, of_natives])
+    zero = np.asarray(pc.equal(moves.amount, pa.scalar(0, columns.DECIMAL)))
+    small = moves.dust(moves.kinds(book), book.dust) & ~zero
+    ignored = [*strange, *((row, ZERO_VALUE) for row in moves.where(zero).rows())]
+    ignored += [(row, _dust_reason(row, book)) for row in moves.where(small).rows()]
+    unfit = [(_transfer_at(ours, row), reason) for row, reason in bad_rows]
+    return Sorted(
+        moves=moves.where(~(zero | small)),
+        ignored=tuple(ignored),
+        rejected=tuple(_unrepresentable(one, reason, book) for one, reason in (*unfit, *bad_natives)),
+    )
 
 
-def candidates_of_block(
-    block: Header, transactions: Sequence[Any], book: Book
-) -> tuple[list[Candidate], list[Rejected]]:
-    """The transactions of a block whose native value goes to or from ours; their receipts decide."""
-    candidates: list[Candidate] = []
-    rejected: list[Rejected] = []
-    for raw in transactions:
-        try:
-            if _native_concerns(mapping_of(raw, "transaction"), book):
-                candidates.append(Candidate(raw=raw, block=block))
-        except WireError as error:
-            rejected.append(rejection(book.connector, "transaction", raw, str(error)))
-    return candidates, rejected
+def _strangers(logs: LogColumns, book: Book) -> list[tuple[dict[str, Any], str]]:
+    """Nobody vouches for the decimals of a token that is not registered: its units are in the reason."""
+    names = zip(
+        *(getattr(logs, name).to_pylist() for name in ("token", "sender", "recipient", "transaction_hash")),
+        logs.log_index.tolist(),
+        logs.block_hash.to_pylist(),
+        logs.block_number.tolist(),
+        strict=True,
+    )
+    return [
+        (
+            {
+                "asset": asset_ids.erc20(book.chain_id, token),
+                "amount": from_units(0, 0),
+                "sender": sender,
+                "recipient": recipient,
+                "transaction_hash": transaction,
+                "position": str(index),
+                "block_hash": block,
+                "block_number": number,
+            },
+            f"{UNREGISTERED}, {columns.units_at(logs, row)} units",
+        )
+        for row, (token, sender, recipient, transaction, index, block, number) in enumerate(names)
+    ]
 
 
-def transfer_of_candidate(
-    candidate: Candidate, receipt: Mapping[str, Any], book: Book
-) -> Transfer | Rejected | None:
-    """The native transfer of a transaction, None where it failed and moved nothing."""
-    try:
-        if quantity(receipt.get("status"), "status") == 0:
-            return None
-        return transfer_of_transaction(candidate.raw, candidate.block, receipt.get("contractAddress"))
-    except WireError as error:
-        return rejection(book.connector, "transaction", candidate.raw, str(error))
+def _dust_reason(row: Mapping[str, Any], book: Book) -> str:
+    return f"{DUST}: below {plain(book.dust[row['asset']])} {row['symbol']}"
 
 
-def translate(transfers: Iterable[Transfer], times: Mapping[str, datetime], book: Book) -> Translated:
-    """Make the records of transfers that stand in canonical blocks.
+def movement_table(moves: Moves, ids: pa.StringArray, times: Mapping[str, datetime], book: Book) -> pa.Table:
+    """The records of transfers that stand in canonical blocks, as one table.
 
     Args:
+        ids: each row's movement.
         times: block hash -> the block's moment.
     """
-    observations: dict[tuple[str, str], TransferObservation] = {}
-    movements: dict[str, Movement] = {}
-    links: dict[tuple[str, str], Link] = {}
-    rejected: list[Rejected] = []
-    for transfer in transfers:
-        movement_id = f"{book.chain}:{transfer.transaction_hash}:{transfer.position}"
-        reason = _ignored_reason(transfer, book)
-        try:
-            seen = _observation(transfer, movement_id, times[transfer.block_hash], book, reason)
-        except AmountError as error:
-            rejected.append(_unrepresentable(transfer, movement_id, str(error), book))
-            continue
-        observations[movement_id, seen.block_hash] = seen
-        if reason is None:
-            movement = _movement(transfer, seen, book)
-            movements[movement_id] = movement
-            links.update(((link.alias, link.payment_key), link) for link in _links(transfer, movement))
-    return Translated(
-        observations=tuple(observations.values()),
-        movements=tuple(movements.values()),
-        links=tuple(links.values()),
-        rejected=tuple(rejected),
+    count = len(moves)
+    kinds = moves.kinds(book)
+    # What attribution looks up is our own address: the recipient, or the sender of what goes out.
+    outgoing = pc.equal(kinds, str(MovementKind.OUTGOING))
+    own_end = pc.if_else(outgoing, moves.sender, moves.recipient)
+    text = {
+        "connector": book.connector,
+        "rail": Rail.CHAIN.value,
+        "status": MovementStatus.SEEN.value,
+        "account": "",
+        "chain": book.chain,
+        "finality": book.mark,
+    }
+    return pa.table(
+        {
+            "movement_id": ids,
+            "kind": kinds,
+            "handle": pc.binary_join_element_wise(pa.scalar(book.chain), own_end, ":"),
+            "payment_key": ids,
+            "amount": moves.amount,
+            "asset": moves.asset,
+            "symbol": moves.symbol,
+            "effective_at": moments(moves.block_hash, times),
+            "block_number": moves.block_number,
+            "block_hash": moves.block_hash,
+            "position": moves.position,
+            "sender": moves.sender,
+            "recipient": moves.recipient,
+            "finality_s": pa.repeat(pa.scalar(book.finality_s, pa.int64()), count),
+            **{name: pa.repeat(pa.scalar(value, pa.string()), count) for name, value in text.items()},
+        }
     )
+
+
+def moments(blocks: pa.StringArray, times: Mapping[str, datetime]) -> pa.TimestampArray:
+    """Each row's block's moment.
+
+    Raises:
+        KeyError: a block without one.
+    """
+    coded = blocks.dictionary_encode()
+    known = [to_us(times[block]) for block in coded.dictionary.to_pylist()]
+    return pa.array(known, pa.int64()).take(coded.indices).cast(_MOMENT)
+
+
+def ignored_observations(
+    ignored: Iterable[tuple[Mapping[str, Any], str]], times: Mapping[str, datetime], book: Book
+) -> list[TransferObservation]:
+    """The records of transfers that do not count, each once."""
+    found: dict[tuple[str, str], TransferObservation] = {}
+    for row, reason in ignored:
+        # Never the id of a movement: one that a reorg moved keeps the log index of its first sighting.
+        named = f"{movement_id(row['transaction_hash'], row['position'], book)}:ignored"
+        found[named, row["block_hash"]] = TransferObservation(
+            connector=book.connector,
+            movement_id=named,
+            block_hash=row["block_hash"],
+            block_number=row["block_number"],
+            transaction_hash=row["transaction_hash"],
+            position=row["position"],
+            sender=row["sender"],
+            recipient=row["recipient"],
+            amount=row["amount"],
+            asset=row["asset"],
+            block_at=times[row["block_hash"]],
+            canonical=True,
+            ignored_reason=reason,
+        )
+    return list(found.values())
+
+
+def movement_id(transaction: str, position: str, book: Book) -> str:
+    """The id of a transfer where it was first seen; a withdrawal has no transaction."""
+    return ":".join(part for part in (book.chain, transaction, position) if part)
 
 
 def retraction_id(movement_id: str) -> str:
     """The id of the movement that undoes one lost to a reorg."""
     return f"{movement_id}:retraction"
+
+
+def lost_sighting(movement: Movement) -> TransferObservation:
+    """What a block that is no longer canonical held of a movement."""
+    return TransferObservation(
+        connector=movement.connector,
+        movement_id=movement.movement_id,
+        block_hash=movement.block_hash or "",
+        block_number=movement.block_number or 0,
+        transaction_hash=transaction_of(movement.movement_id, movement.chain or ""),
+        position=movement.position or "",
+        sender=movement.sender or "",
+        recipient=movement.recipient or "",
+        amount=movement.amount,
+        asset=movement.asset,
+        block_at=movement.effective_at,
+        canonical=False,
+    )
+
+
+def transaction_of(movement_id: str, chain: str) -> str:
+    """The transaction in a transfer's id; empty for a withdrawal."""
+    found = movement_id.removeprefix(f"{chain}:").partition(":")[0]
+    return found if found.startswith("0x") else ""
 
 
 def retracted(movement: Movement, standing: Header) -> list[Movement]:
@@ -230,8 +236,8 @@ def void(retraction: Movement) -> Movement:
     return replace(retraction, status=MovementStatus.FAILED.value)
 
 
-def block_record(connector: str, header: Header, *, canonical: bool = True) -> Block:
-    """The record of a block of the recent window."""
+def block_record(connector: str, header: Header, *, canonical: bool) -> Block:
+    """The record of a block that a reorg removed, or brought back."""
     return Block(
         connector=connector,
         block_number=header.number,
@@ -255,87 +261,20 @@ def rejection(connector: str, noun: str, raw: Any, reason: str) -> Rejected:
     )
 
 
-def _native_concerns(raw: Mapping[str, Any], book: Book) -> bool:
-    sender = address_of(raw.get("from"), "from")
-    recipient = raw.get("to")
-    to_ours = recipient is not None and address_of(recipient, "to") in book.ours
-    if not to_ours and sender not in book.ours:
-        return False
-    if quantity(raw.get("value"), "value") == 0:
-        return False
-    kind = raw.get("type")
-    return kind is None or quantity(kind, "type") not in book.ignored_types
-
-
-def _ignored_reason(transfer: Transfer, book: Book) -> str | None:
-    if transfer.token not in book.assets:
-        return f"{UNREGISTERED}, {transfer.units} units"
-    return ZERO_VALUE if transfer.units == 0 else None
-
-
-def kind_of(transfer: Transfer, book: Book) -> MovementKind:
-    """Whose the two ends are decides what a transfer is."""
-    if transfer.sender in book.ours:
-        return MovementKind.INTERNAL if transfer.recipient in book.ours else MovementKind.OUTGOING
-    return MovementKind.FUNDING if transfer.sender in book.operators else MovementKind.TRANSFER
-
-
-def _observation(
-    transfer: Transfer, movement_id: str, at: datetime, book: Book, reason: str | None
-) -> TransferObservation:
-    asset = book.assets.get(transfer.token)
-    # A stranger's token has no decimals that anyone vouches for: its units stand in the reason.
-    amount = from_units(transfer.units, asset.decimals) if asset else from_units(0, 0)
-    return TransferObservation(
-        connector=book.connector,
-        movement_id=movement_id,
-        block_hash=transfer.block_hash,
-        block_number=transfer.block_number,
-        transaction_hash=transfer.transaction_hash,
-        position=transfer.position,
-        sender=transfer.sender,
-        recipient=transfer.recipient,
-        amount=amount,
-        asset=asset.caip19 if asset else asset_ids.erc20(book.chain_id, transfer.token or ""),
-        block_at=at,
-        canonical=True,
-        ignored_reason=reason,
-    )
-
-
-def _movement(transfer: Transfer, seen: TransferObservation, book: Book) -> Movement:
-    kind = kind_of(transfer, book)
-    # What attribution looks up is our own address: the recipient, or the sender of what goes out.
-    own_end = transfer.sender if kind is MovementKind.OUTGOING else transfer.recipient
-    return Movement(
-        connector=book.connector,
-        movement_id=seen.movement_id,
-        rail=Rail.CHAIN.value,
-        kind=kind.value,
-        status=MovementStatus.SEEN.value,
-        account="",
-        handle=asset_ids.account_id(book.chain_id, own_end),
-        payment_key=seen.movement_id,
-        amount=seen.amount,
-        asset=seen.asset,
-        symbol=book.assets[transfer.token].symbol,
-        effective_at=seen.block_at,
-        chain=book.chain,
-        block_number=seen.block_number,
-        finality_s=book.finality_s,
-        finality=book.mark,
-    )
-
-
-def _links(transfer: Transfer, movement: Movement) -> list[Link]:
-    # A bare hash stands for what a customer paid; sweeps in the same transaction must not share it.
-    bare = [transfer.transaction_hash] if movement.kind == MovementKind.TRANSFER else []
-    aliases = [*bare, f"{transfer.transaction_hash}:{transfer.position}", movement.movement_id]
-    return [
-        Link(connector=movement.connector, alias=alias, payment_key=movement.payment_key) for alias in aliases
-    ]
-
-
-def _unrepresentable(transfer: Transfer, movement_id: str, reason: str, book: Book) -> Rejected:
+def _unrepresentable(transfer: Transfer, reason: str, book: Book) -> Rejected:
     fields = {**asdict(transfer), "units": str(transfer.units)}
-    return replace(rejection(book.connector, "transfer", fields, reason), object_id=movement_id)
+    named = movement_id(transfer.transaction_hash, transfer.position, book)
+    return replace(rejection(book.connector, "transfer", fields, reason), object_id=named)
+
+
+def _transfer_at(logs: LogColumns, row: int) -> Transfer:
+    return Transfer(
+        transaction_hash=logs.transaction_hash[row].as_py(),
+        position=str(logs.log_index[row]),
+        block_number=int(logs.block_number[row]),
+        block_hash=logs.block_hash[row].as_py(),
+        token=logs.token[row].as_py(),
+        sender=logs.sender[row].as_py(),
+        recipient=logs.recipient[row].as_py(),
+        units=columns.units_at(logs, row),
+    )

@@ -1,38 +1,34 @@
-"""JSON-RPC over the configured endpoints: batches, and the next endpoint when one does not answer."""
+"""JSON-RPC over the configured endpoints: batches, the best provider first, and a second opinion."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
+from payhealth.connectors.evm.rpc.batching import ask_all, in_one
 from payhealth.connectors.evm.rpc.endpoint import Call, Endpoint, Limits
-from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
+from payhealth.connectors.evm.rpc.faults import RpcFault
+from payhealth.connectors.evm.rpc.pool import Pool
+from payhealth.connectors.evm.rpc.scores import Lie, Scorecard
+from payhealth.connectors.evm.rpc.urls import names_of
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.wire.values import WireError, quantity
-from payhealth.domain.errors import (
-    SourceDataError,
-    SourceError,
-    SourceRefusedError,
-    SourceUnavailableError,
-)
-
-Answer = TypeVar("Answer")
-CHAIN_ID = Call("eth_chainId")
-_FEWEST_CALLS = 2
-"""A range is only believed with the head in the same request, so a batch of two must be possible."""
 
 
 class RpcClient:
-    """Asks the first endpoint that answers, and keeps to it until it fails.
+    """Asks the best provider that answers, and keeps to it while it is good.
 
-    Every endpoint must say the configured chain id before anything it says is used.
+    Every provider must say the configured chain id before anything it says is used; one of another chain is
+    named and never asked again. All answers to one question come from one provider, which ``provider``
+    names afterwards. Not for several threads.
 
     Args:
         transport: replaces the network, for tests.
         sleep: how to wait, in seconds.
+        monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
@@ -41,14 +37,16 @@ class RpcClient:
         *,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._chain_id = settings.chain_id
         self._http = httpx.Client(
             transport=transport,
             # A node on this machine is never reached through a proxy of the environment.
             mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},
             timeout=httpx.Timeout(settings.timeout_s, connect=min(10, settings.timeout_s)),
             headers={"user-agent": "payhealth"},
+            # Another address would get the key that stands in the URL, or in its user part.
+            follow_redirects=False,
         )
         limits = Limits(
             timeout_s=settings.timeout_s,
@@ -56,142 +54,153 @@ class RpcClient:
             attempts=settings.attempts,
             backoff_ms=settings.backoff_ms,
             max_pause_s=settings.max_pause_s,
+            rate_per_s=settings.rate_limit_per_s,
         )
-        self._endpoints = [Endpoint(url, limits, self._http, sleep) for url in settings.rpc_urls]
-        self._proved: set[int] = set()
-        self._active = 0
-        self._sleep = sleep
+        endpoints = [
+            Endpoint(
+                url,
+                limits,
+                self._http,
+                sleep,
+                name=name,
+                monotonic=monotonic,
+                batch_calls=settings.batch_calls,
+            )
+            for url, name in zip(settings.rpc_urls, names_of(settings.rpc_urls), strict=True)
+        ]
+        self._pool = Pool(settings.chain_id, endpoints, monotonic)
         self.attempts = settings.attempts
-        self.batch_calls = settings.batch_calls
 
     @property
     def provider(self) -> str:
-        """The host that answers at present."""
-        return self._endpoints[self._active].host
+        """Who answered last, or is asked first: a host, numbered where several URLs share it."""
+        return self._pool.active.name
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """All names, in the order of the configuration."""
+        return tuple(one.name for one in self._pool.providers)
+
+    @property
+    def batch_calls(self) -> int:
+        """Most calls in one request to the active provider, as far as it is known."""
+        return self._pool.active.endpoint.batch_calls
 
     @property
     def requests(self) -> int:
         """HTTP requests made so far."""
-        return sum(endpoint.requests for endpoint in self._endpoints)
+        return sum(one.endpoint.requests for one in self._pool.providers)
+
+    @property
+    def calls(self) -> int:
+        """JSON-RPC calls made so far, inside the requests; repeated ones count again."""
+        return sum(one.endpoint.calls for one in self._pool.providers)
 
     def close(self) -> None:
         """Give the connections back."""
         self._http.close()
 
     def check_chains(self) -> None:
-        """Ask every endpoint for its chain id.
+        """Ask every provider for its chain id; one of another chain is a liar from then on.
 
         Raises:
-            SourceDataError: one of them serves another chain.
+            SourceDataError: none serves the right chain, and one serves another.
             SourceError: none of them answers.
         """
-        failures: list[SourceError] = []
-        for number in range(len(self._endpoints)):
-            try:
-                self._prove(number)
-            except (SourceUnavailableError, SourceRefusedError) as error:
-                failures.append(error)
-        if len(failures) == len(self._endpoints):
-            raise _all_failed(failures)
+        self._pool.check_chains()
 
     def ask(self, calls: Sequence[Call]) -> list[Any]:
-        """One request; an answer a call, faults as values.
+        """One request, and all answers from one response to it; faults as values.
 
         Raises:
-            SourceUnavailableError: no endpoint gave a usable answer.
+            SourceUnavailableError: no provider gave a usable answer.
             SourceRefusedError: the key was refused.
-            SourceDataError: an endpoint serves another chain.
+            SourceDataError: no provider serves the right chain.
             RpcFault: the request as a whole is too large.
         """
-        return self._with_failover(lambda endpoint: endpoint.exchange(calls))
+        return self._pool.run(lambda endpoint, patient: in_one(endpoint, calls, patient=patient))
 
-    def many(self, calls: Sequence[Call], tail: Call | None = None) -> tuple[list[Any], list[Any]]:
-        """As many requests as the calls need.
+    def many(
+        self,
+        calls: Sequence[Call],
+        tail: Call | None = None,
+        *,
+        keep_faults: bool = False,
+        most: int | None = None,
+    ) -> tuple[list[Any], list[Any]]:
+        """As many requests as the calls need, to one provider.
+
+        A call that an answer leaves out is asked again; one error for a whole batch is looked for in its
+        parts; a batch that is too large is halved, and that is remembered.
 
         Args:
-            tail: a call added to the end of every request.
+            tail: a call added to the end of every request; a response without it counts for nothing.
+            keep_faults: faults stand among the results and the tails instead of being raised.
+            most: most calls in one request, where fewer are wanted than the provider takes.
 
         Returns:
-            A result a call, and the tail's result of each request.
+            A result a call, and the tail's result of each request that results were taken from.
 
         Raises:
-            RpcFault: the first fault of any call.
+            RpcFault: the first fault of any call, or of the tail.
+            SourceError: as ``ask`` does.
         """
-        results: list[Any] = []
-        tails: list[Any] = []
-        position = 0
-        while position < len(calls):
-            part = list(calls[position : position + self.batch_calls - (tail is not None)])
-            try:
-                answers = _without_faults(self.ask([*part, tail] if tail is not None else part))
-            except RpcFault as fault:
-                if fault.kind is not FaultKind.BATCH_LIMIT:
-                    raise
-                self._halve(len(part), fault)
-                continue
-            if tail is not None:
-                tails.append(answers.pop())
-            results += answers
-            position += len(part)
+        results, tails = self._pool.run(
+            lambda endpoint, patient: ask_all(endpoint, calls, tail, most=most, patient=patient)
+        )
+        faults = (one for one in itertools.chain(results, tails) if isinstance(one, RpcFault))
+        first = None if keep_faults else next(faults, None)
+        if first is not None:
+            raise first
         return results, tails
 
+    def second_opinion(self, calls: Sequence[Call]) -> tuple[str, list[Any]] | None:
+        """What the best other provider says to one request; faults as values.
+
+        Returns:
+            Its name and an answer a call, all of one response; None where no other provider answers.
+
+        Raises:
+            RpcFault: the request as a whole is too large for it.
+        """
+        return self._pool.other(lambda endpoint, attempts: in_one(endpoint, calls, attempts=attempts))
+
+    def second_many(
+        self, calls: Sequence[Call], tail: Call | None = None
+    ) -> tuple[str, list[Any], list[Any]] | None:
+        """What the best other provider says, in as many requests as that takes; faults as values.
+
+        Returns:
+            Its name, a result a call, the tail's results; None where no other provider answers.
+        """
+        found = self._pool.other(lambda endpoint, _: ask_all(endpoint, calls, tail))
+        return None if found is None else (found[0], *found[1])
+
     def fail_over(self) -> None:
-        """Turn to the next endpoint: the present one answers, but not usefully."""
-        self._active = (self._active + 1) % len(self._endpoints)
+        """Turn to the next provider: the present one answers, but not usefully."""
+        self._pool.fail_over()
 
     def pause(self, attempt: int) -> None:
         """Wait before another attempt, longer each time."""
-        self._sleep(self._endpoints[self._active].pause_s(attempt))
+        self._pool.active.endpoint.pause(attempt)
 
-    def _halve(self, calls: int, fault: RpcFault) -> None:
-        smaller = min(self.batch_calls, max(calls, _FEWEST_CALLS)) // 2
-        if smaller < _FEWEST_CALLS:
-            raise SourceDataError(
-                f"{self.provider}: does not answer JSON-RPC batches: {fault.message}",
-                hint="payhealth needs an endpoint that takes at least two calls in one request",
-            )
-        self.batch_calls = smaller
+    def blame(self, kind: Lie | str, detail: str, provider: str | None = None) -> None:
+        """Note that a provider said what cannot be true; the active one by default.
 
-    def _with_failover(self, work: Callable[[Endpoint], Answer]) -> Answer:
-        failures: list[SourceError] = []
-        for _ in self._endpoints:
-            try:
-                self._prove(self._active)
-                return work(self._endpoints[self._active])
-            except (SourceUnavailableError, SourceRefusedError) as error:
-                failures.append(error)
-                self.fail_over()
-        raise _all_failed(failures)
+        Its score falls, so that another is asked from now on where there is one, and ``liars`` names it.
 
-    def _prove(self, number: int) -> None:
-        if number in self._proved:
-            return
-        endpoint = self._endpoints[number]
-        answer = endpoint.exchange([CHAIN_ID])[0]
-        try:
-            chain_id = quantity(answer, "eth_chainId")
-        except WireError as error:
-            told = answer.message if isinstance(answer, RpcFault) else error
-            raise SourceUnavailableError(f"{endpoint.host}: does not say its chain id: {told}") from None
-        if chain_id != self._chain_id:
-            raise SourceDataError(
-                f"{endpoint.host}: serves chain {chain_id}, but chain_id = {self._chain_id} is configured",
-                hint="correct chain_id or rpc_urls",
-            )
-        self._proved.add(number)
+        Args:
+            detail: what it said, in words; shown in its scorecard.
 
+        Raises:
+            ValueError: there is no provider of that name, or no lie of that kind.
+        """
+        self._pool.blame(kind, detail, provider)
 
-def _without_faults(answers: list[Any]) -> list[Any]:
-    for answer in answers:
-        if isinstance(answer, RpcFault):
-            raise answer
-    return answers
+    def scorecards(self) -> tuple[Scorecard, ...]:
+        """What is known of each provider, in the order of the configuration."""
+        return self._pool.scorecards()
 
-
-def _all_failed(failures: Sequence[SourceError]) -> SourceError:
-    first = failures[0]
-    if len(failures) == 1:
-        return first
-    told = "; ".join(failure.message for failure in failures)
-    kind = type(first) if len({type(failure) for failure in failures}) == 1 else SourceUnavailableError
-    return kind(f"no RPC endpoint answered: {told}", hint=first.hint)
+    def liars(self) -> tuple[str, ...]:
+        """Who said what cannot be true, in words for the coverage record."""
+        return self._pool.liars()

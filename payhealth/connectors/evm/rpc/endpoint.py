@@ -1,4 +1,4 @@
-"""One JSON-RPC endpoint over HTTP: bounded, retried, and silent about its URL.
+"""One JSON-RPC endpoint over HTTP: bounded, paced, retried, and silent about its URL.
 
 An RPC URL holds its key in the path, the query or the user part, so that errors name the host alone,
 and words of the URL are taken out of what the node says.
@@ -6,24 +6,33 @@ and words of the URL are taken out of what the node says.
 
 from __future__ import annotations
 
-import email.utils
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, cast
 
 import httpx
 import orjson
 
+from payhealth.connectors.evm.rpc.answers import (
+    MISSING,
+    Unpacker,
+    UnpackError,
+    by_call,
+    described,
+    parsed,
+    retry_after_s,
+    whole_fault,
+    words_of,
+)
 from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault, classify
+from payhealth.connectors.evm.rpc.scores import Score
+from payhealth.connectors.evm.rpc.urls import Scrubber, host_of
+from payhealth.connectors.limiter import Pace
 from payhealth.domain.errors import SourceRefusedError, SourceUnavailableError
-from payhealth.secrets import MASK, Secret
+from payhealth.secrets import Secret
 
-_SHORTEST_SECRET = 5
-"""Words of a URL this long or longer are taken for secrets; ``v2`` and ``rpc`` are not."""
+_HEADERS = {"content-type": "application/json", "accept-encoding": "gzip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,89 +52,176 @@ class Limits:
     attempts: int
     backoff_ms: int
     max_pause_s: int
+    rate_per_s: float | None = None
+
+
+class ThrottledError(SourceUnavailableError):
+    """It was asked too often, and another may be asked meanwhile."""
 
 
 class _TryAgainError(Exception):
     """A failure that another attempt may mend; ``after_s`` is how long the server asked to wait."""
 
-    def __init__(self, message: str, after_s: float | None = None) -> None:
+    def __init__(self, message: str, after_s: float | None = None, *, busy: bool = False) -> None:
         super().__init__(message)
         self.after_s = after_s
+        self.busy = busy
 
 
 class Endpoint:
-    """Sends calls to one URL and puts the answers in the order of the calls.
+    """Sends calls to one URL and puts the answers in the order of the calls. Not for several threads.
 
     Args:
-        sleep: how to wait between attempts, in seconds.
+        sleep: how to wait, in seconds.
+        name: what it is called; its host by default.
+        monotonic: a clock in seconds that never goes back.
+        batch_calls: most calls in one request, until it says that it takes fewer.
     """
 
     def __init__(
-        self, url: Secret, limits: Limits, http: httpx.Client, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: Secret,
+        limits: Limits,
+        http: httpx.Client,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        name: str = "",
+        monotonic: Callable[[], float] = time.monotonic,
+        batch_calls: int = 100,
     ) -> None:
         self._url = url
         self._limits = limits
         self._http = http
-        self._sleep = sleep
-        self._secrets = _secret_words(url.reveal())
-        self.host = urlsplit(url.reveal()).hostname or "the RPC endpoint"
-        self.requests = 0
+        self._sleep, self._monotonic = sleep, monotonic
+        self.scrubbed = Scrubber(url)
+        self._pace = Pace(limits.rate_per_s) if limits.rate_per_s is not None else None
+        self._paused_until_s = float("-inf")
+        self.host = name or host_of(url)
+        self.attempts = limits.attempts
+        self.batch_calls = batch_calls
+        self.score = Score()
+        self.requests = self.calls = self.failures = 0
+        self.last_fault = ""
 
-    def exchange(self, calls: Sequence[Call]) -> list[Any]:
+    def exchange(
+        self,
+        calls: Sequence[Call],
+        *,
+        patient: bool = True,
+        partial: bool = False,
+        attempts: int | None = None,
+    ) -> list[Any]:
         """One request, repeated while that may help.
+
+        Args:
+            patient: wait where it wants to be asked less often, rather than give up at once.
+            partial: answers without some of the calls are taken, MISSING in their places; without it the
+                whole request is repeated, so that all answers come from one response.
+            attempts: how often it is tried; the configured number by default.
 
         Returns:
             An answer a call: its result, or the fault that the node reported for it.
 
         Raises:
+            ThrottledError: it was asked too often, and nobody wants to wait.
             SourceUnavailableError: no usable answer within the attempts.
             SourceRefusedError: the key was refused.
+            RpcFault: the answer as a whole is too large.
         """
+        self._wait_for_its_pause(patient=patient)
         problem = _TryAgainError("not tried")
-        for attempt in range(self._limits.attempts):
+        most = attempts or self.attempts
+        for attempt in range(most):
             if attempt:
                 self._sleep(self.pause_s(attempt, problem.after_s))
             try:
-                return self._once(calls)
+                return self._once(calls, partial=partial)
             except _TryAgainError as error:
                 problem = error
+                self._failed(str(error))
+                if error.busy and self._pace is not None:
+                    self._pace.slow_down(self._monotonic())
+                if error.busy and not patient:
+                    self._keep_away(attempt + 1, error)
+                    raise ThrottledError(f"{self.host}: {error}") from None
+        if problem.busy:
+            self._keep_away(most, problem)
         raise SourceUnavailableError(
-            f"{self.host}: {problem} ({self._limits.attempts} attempts)",
+            f"{self.host}: {problem} ({most} attempts)",
             hint="check the RPC endpoint, or give a second one in rpc_urls",
         )
 
     def pause_s(self, attempt: int, asked_s: float | None = None) -> float:
         """How long to wait before an attempt: what the server asked for, else doubling, both bounded."""
-        doubled = self._limits.backoff_ms / 1000 * 2.0 ** (attempt - 1)
+        doubled = self._limits.backoff_ms / 1000 * 2.0 ** (min(attempt, 64) - 1)
         return min(float(self._limits.max_pause_s), doubled if asked_s is None else max(0.0, asked_s))
 
-    def _once(self, calls: Sequence[Call]) -> list[Any]:
+    def pause(self, attempt: int) -> None:
+        """Wait before another attempt, longer each time."""
+        self._sleep(self.pause_s(attempt))
+
+    def _wait_for_its_pause(self, *, patient: bool) -> None:
+        left_s = self._paused_until_s - self._monotonic()
+        if left_s <= 0:
+            return
+        if not patient:
+            raise ThrottledError(f"{self.host}: asked to be left alone for a while")
+        self._sleep(left_s)
+
+    def _keep_away(self, attempt: int, problem: _TryAgainError) -> None:
+        until_s = self._monotonic() + self.pause_s(attempt, problem.after_s)
+        self._paused_until_s = max(self._paused_until_s, until_s)
+        self.score.pause(self._paused_until_s)
+
+    def _failed(self, why: str) -> None:
+        self.failures += 1
+        self.last_fault = why
+        self.score.failed()
+
+    def _once(self, calls: Sequence[Call], *, partial: bool) -> list[Any]:
         body = [
             {"jsonrpc": "2.0", "id": number, "method": call.method, "params": call.params}
             for number, call in enumerate(calls, start=1)
         ]
+        if self._pace is not None:
+            wait_s = self._pace.reserve(self._monotonic())
+            if wait_s > 0:
+                self._sleep(wait_s)
         self.requests += 1
-        status, headers, content = self._post(orjson.dumps(body[0] if len(body) == 1 else body))
-        answer = _parsed(content)
-        self._refuse_status(status, headers, answer)
-        if answer is None:
-            raise _TryAgainError(f"answered {_described(content)} instead of JSON-RPC (HTTP {status})")
-        return self._in_order(calls, answer)
-
-    def _post(self, content: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        deadline = time.monotonic() + self._limits.timeout_s
-        received = bytearray()
+        self.calls += len(calls)
+        began_s = self._monotonic()
         try:
-            with self._http.stream(
-                "POST", self._url.reveal(), content=content, headers={"content-type": "application/json"}
-            ) as response:
-                for chunk in response.iter_bytes():
-                    received += chunk
-                    if len(received) > self._limits.max_body_bytes:
-                        raise RpcFault(FaultKind.RESULT_LIMIT, f"an answer of over {len(received)} bytes")
-                    if time.monotonic() > deadline:
+            status, headers, content = self._post(orjson.dumps(body[0] if len(body) == 1 else body))
+            answers = self._read(status, headers, content, len(calls), partial=partial)
+        except (SourceRefusedError, SourceUnavailableError) as error:
+            self._failed(error.message.removeprefix(f"{self.host}: "))
+            raise
+        except RpcFault as fault:
+            self.last_fault = fault.message
+            self.score.answered(self._monotonic() - began_s)
+            raise
+        if MISSING in answers:
+            self._failed(f"answered {len(calls) - answers.count(MISSING)} of {len(calls)} calls")
+        else:
+            self.score.answered(self._monotonic() - began_s)
+            if self._pace is not None:
+                self._pace.speed_up()
+        return answers
+
+    def _post(self, content: bytes) -> tuple[int, Mapping[str, str], bytearray]:
+        deadline_s = self._monotonic() + self._limits.timeout_s
+        try:
+            with self._http.stream("POST", self._url.reveal(), content=content, headers=_HEADERS) as response:
+                unpacker = Unpacker(response.headers.get("content-encoding", ""), self._limits.max_body_bytes)
+                # The stream as it comes, packed: a server that drips bytes which unpack to none is timed too.
+                for piece in cast("Iterable[bytes]", response.stream):
+                    unpacker.add(piece)
+                    if self._monotonic() > deadline_s:
                         raise _TryAgainError(f"took longer than {self._limits.timeout_s} s to answer")
-                return response.status_code, response.headers, bytes(received)
+                unpacker.end()
+                return response.status_code, response.headers, unpacker.body
+        except UnpackError as error:
+            raise _TryAgainError(str(error)) from None
         except httpx.TimeoutException:
             # Not chained: the library's exceptions carry the request, and with it the URL.
             raise _TryAgainError(f"no answer within {self._limits.timeout_s} s") from None
@@ -134,13 +230,26 @@ class Endpoint:
         except httpx.InvalidURL:
             raise SourceUnavailableError(f"the RPC URL of {self._url.reference} is not valid") from None
 
-    def _refuse_status(self, status: int, headers: Mapping[str, str], answer: Any) -> None:
+    def _read(
+        self, status: int, headers: Mapping[str, str], content: bytearray, calls: int, *, partial: bool
+    ) -> list[Any]:
+        answer = parsed(content)
+        fault = None if answer is None else whole_fault(answer, calls, self._fault)
+        self._refuse_status(status, headers, fault)
+        if answer is None:
+            raise _TryAgainError(f"answered {described(content)} instead of JSON-RPC (HTTP {status})")
+        answers = [fault] * calls if fault is not None else by_call(answer, calls, self._fault)
+        return self._checked(answers, partial=partial)
+
+    def _refuse_status(self, status: int, headers: Mapping[str, str], fault: RpcFault | None) -> None:
         if status < 300:
             return
+        asked_s = retry_after_s(headers)
         if status == 429:
-            raise _TryAgainError("too many requests (HTTP 429)", _retry_after_s(headers))
-        fault = self._whole_fault(answer)
-        if fault is not None and fault.kind not in (FaultKind.OTHER, FaultKind.REFUSED, FaultKind.THROTTLED):
+            raise _TryAgainError("too many requests (HTTP 429)", asked_s, busy=True)
+        if fault is not None and fault.kind is FaultKind.THROTTLED:
+            raise _TryAgainError(f"throttled: {fault.message} (HTTP {status})", asked_s, busy=True)
+        if fault is not None and fault.kind not in (FaultKind.OTHER, FaultKind.REFUSED):
             return
         if status in (401, 403):
             raise SourceRefusedError(
@@ -148,88 +257,33 @@ class Endpoint:
                 hint="check the URL that rpc_urls names",
             )
         if status == 413:
-            raise RpcFault(FaultKind.BATCH_LIMIT, "the request is too large (HTTP 413)")
+            raise RpcFault(FaultKind.BATCH_LIMIT, "the request is too large (HTTP 413)", whole=True)
         if status >= 500 or status == 408:
-            raise _TryAgainError(f"failed (HTTP {status})", _retry_after_s(headers))
+            raise _TryAgainError(f"failed (HTTP {status})", asked_s)
         if fault is None:
+            # A redirect among them: the URL's key is for this host alone.
             raise SourceUnavailableError(f"{self.host}: answered HTTP {status} instead of JSON-RPC")
 
-    def _in_order(self, calls: Sequence[Call], answer: Any) -> list[Any]:
-        fault = self._whole_fault(answer)
-        items = answer if isinstance(answer, list) else [answer]
-        if fault is not None:
-            return self._checked([fault] * len(calls))
-        by_id: dict[str, Any] = {}
-        for item in items:
-            if isinstance(item, dict) and ("result" in item or "error" in item):
-                by_id[str(item.get("id"))] = item
-        missing = sum(str(number) not in by_id for number in range(1, len(calls) + 1))
-        if missing:
-            raise _TryAgainError(f"answered {len(calls) - missing} of {len(calls)} calls")
-        return self._checked([self._item(by_id[str(number)]) for number in range(1, len(calls) + 1)])
+    def _checked(self, answers: list[Any], *, partial: bool) -> list[Any]:
+        checked = [self._unless_refused(answer) for answer in answers]
+        throttled = next((one for one in checked if _is_throttled(one)), None)
+        kept = [MISSING if _is_throttled(one) else one for one in checked]
+        missing = kept.count(MISSING)
+        if missing == 0 or (partial and missing < len(kept)):
+            return kept
+        if throttled is not None:
+            raise _TryAgainError(f"throttled: {throttled.message}", busy=True)
+        raise _TryAgainError(f"answered {len(kept) - missing} of {len(kept)} calls")
 
-    def _checked(self, answers: list[Any]) -> list[Any]:
-        for answer in answers:
-            if isinstance(answer, RpcFault) and answer.kind is FaultKind.THROTTLED:
-                raise _TryAgainError(f"throttled: {answer.message}")
-            if isinstance(answer, RpcFault) and answer.kind is FaultKind.REFUSED:
-                raise SourceRefusedError(f"{self.host}: the key in the RPC URL was refused: {answer.message}")
-        return answers
+    def _unless_refused(self, answer: Any) -> Any:
+        if isinstance(answer, RpcFault) and answer.kind is FaultKind.REFUSED:
+            raise SourceRefusedError(f"{self.host}: the key in the RPC URL was refused: {answer.message}")
+        return answer
 
-    def _item(self, item: Mapping[str, Any]) -> Any:
-        error = item.get("error")
-        return item.get("result") if error is None else self._fault(error)
-
-    def _whole_fault(self, answer: Any) -> RpcFault | None:
-        # One error object in answer to a batch speaks of the batch; with an id it answers one call.
-        if isinstance(answer, dict) and answer.get("error") is not None and answer.get("result") is None:
-            return self._fault(answer["error"])
-        return None
-
-    def _fault(self, error: Any) -> RpcFault:
-        words = error.get("message") if isinstance(error, dict) else error
-        details = error.get("data") if isinstance(error, dict) else None
-        text = words if isinstance(words, str) else "an error without a message"
-        if isinstance(details, str) and not details.startswith("0x"):
-            text = f"{text}: {details}"
-        return classify(text[:2000], self._scrubbed(text[:2000]))
-
-    def _scrubbed(self, text: str) -> str:
-        for word in self._secrets:
-            text = re.sub(re.escape(word), MASK, text, flags=re.IGNORECASE)
-        return text
+    def _fault(self, error: Any, whole: bool) -> RpcFault:
+        text = words_of(error)[:2000]
+        return classify(text, self.scrubbed(text), whole=whole)
 
 
-def _secret_words(url: str) -> tuple[str, ...]:
-    parts = urlsplit(url)
-    rest = [parts.path, parts.query, parts.fragment, parts.username or "", parts.password or ""]
-    words = {piece for text in rest for piece in re.split(r"[/&=?#:@]", f"{text}/{unquote(text)}")}
-    return tuple(sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True))
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        answer = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    return answer if isinstance(answer, dict | list) else None
-
-
-def _described(content: bytes) -> str:
-    start = content[:200].lstrip().lower()
-    if not start:
-        return "nothing"
-    return "HTML" if start.startswith((b"<!doctype", b"<html", b"<head", b"<body")) else "something"
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("retry-after", "").strip()
-    if not text:
-        return None
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+def _is_throttled(answer: Any) -> bool:
+    return isinstance(answer, RpcFault) and answer.kind is FaultKind.THROTTLED

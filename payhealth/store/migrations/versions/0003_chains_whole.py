@@ -44,7 +44,7 @@ NEW_FACTS = (
         "connector,block_number external_id",
         (
             "connector event_id block_hash kind contract external_id operator? payer? recipient? "
-            "movement_id? block_number:integer transaction_hash block_at:moment canonical:boolean ignored_reason?"
+            "asset? movement_id? block_number:integer transaction_hash block_at:moment canonical:boolean ignored_reason?"
         ),
     ),
     (
@@ -106,6 +106,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_movement_current_connector_block_number", "movement_current", ["connector", "block_number"]
     )
+    for name, indexed in (("transfer_observation", "transaction_hash"), ("block", "block_hash")):
+        op.create_index(f"ix_{name}_current_{indexed}", f"{name}_current", [indexed])
     op.add_column(
         "coverage_window", sa.Column("refuted", sa.Boolean(), nullable=False, server_default=sa.false())
     )

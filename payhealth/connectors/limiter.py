@@ -1,6 +1,7 @@
-"""Keeps requests inside Stripe's limits: one pace per endpoint and one over all of them.
+"""Keeps requests inside a server's limits: a token bucket, and several of them under one.
 
-Source: https://docs.stripe.com/rate-limits
+Stripe has one pace per endpoint and one over all of them (https://docs.stripe.com/rate-limits); a chain's
+RPC provider has one.
 """
 
 from __future__ import annotations

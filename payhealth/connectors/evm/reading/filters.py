@@ -1,0 +1,82 @@
+"""Which logs are asked for: few filters that let through what concerns us, and little else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from payhealth.connectors.evm.settings import EvmSettings
+from payhealth.connectors.evm.wire.events import ESCROW, LOG_TRANSFER, TRANSFERRED
+from payhealth.connectors.evm.wire.values import TRANSFER, padded
+
+Filter = dict[str, Any]
+
+
+class LogFilters:
+    """The filters of one chain, for a set of addresses.
+
+    Token transfers are filtered by the addresses at either end, whatever the contract, so that strangers'
+    tokens are seen (and ignored with a reason). Where that takes too many filters, the registered tokens'
+    whole logs are read and sorted out here.
+    """
+
+    def __init__(self, settings: EvmSettings, watched: Sequence[str]) -> None:
+        self._tokens = sorted(token.address for token in settings.registered)
+        self._native_logs = settings.info.native_logs if settings.native else None
+        self._contracts = _event_contracts(settings)
+        self._per_filter = settings.addresses_per_filter
+        self._most = settings.most_filters
+        self._words = [padded(address) for address in sorted(watched)]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to ask for."""
+        return bool(self._tokens or self._native_logs or self._contracts)
+
+    @property
+    def shape(self) -> str:
+        """What is filtered, in a word, for the planner: ranges that fit one shape may not fit another."""
+        return f"{'whole' if self._whole else 'ends'}/{min(self._per_filter, len(self._words))}"
+
+    @property
+    def _whole(self) -> bool:
+        return 2 * len(self._chunks()) > self._most
+
+    def build(self) -> list[Filter]:
+        """The filters, without their place."""
+        found: list[Filter] = []
+        if self._tokens:
+            found += self._transfers(TRANSFER, {}, {"address": self._tokens}, lead=())
+        if self._native_logs is not None:
+            only = {"address": [self._native_logs]}
+            found += self._transfers(LOG_TRANSFER, only, only, lead=(None,))
+        if self._contracts:
+            found.append({"address": self._contracts, "topics": [[TRANSFERRED, *ESCROW]]})
+        return found
+
+    def split(self) -> bool:
+        """Put fewer addresses into each filter; False where there is one already."""
+        if self._per_filter == 1 or self._whole:
+            return False
+        self._per_filter = max(1, min(self._per_filter, len(self._words)) // 2)
+        return True
+
+    def _transfers(
+        self, topic: str, by_ends: Filter, whole: Filter, *, lead: tuple[None, ...]
+    ) -> list[Filter]:
+        if self._whole:
+            return [{**whole, "topics": [topic]}]
+        chunks = self._chunks()
+        # The same chunk asked at both ends: a transfer between two of ours is told twice.
+        received = [{**by_ends, "topics": [topic, *lead, None, chunk]} for chunk in chunks]
+        return received + [{**by_ends, "topics": [topic, *lead, chunk]} for chunk in chunks]
+
+    def _chunks(self) -> list[list[str]]:
+        words, size = self._words, self._per_filter
+        return [words[start : start + size] for start in range(0, len(words), size)]
+
+
+def _event_contracts(settings: EvmSettings) -> list[str]:
+    if not settings.payment_events:
+        return []
+    return sorted({*settings.info.coinbase_transfers, *settings.info.escrows})

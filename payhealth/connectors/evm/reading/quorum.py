@@ -1,0 +1,69 @@
+"""Two providers must say the same of final blocks, where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from payhealth.connectors.evm.rpc.endpoint import Call
+from payhealth.connectors.evm.rpc.faults import RpcFault
+from payhealth.connectors.evm.rpc.node import HEAD, Node, Place
+from payhealth.connectors.evm.rpc.scores import Lie
+from payhealth.connectors.evm.wire.values import WireError, quantity
+from payhealth.domain.errors import SourceUnavailableError
+
+_Key = tuple[str, ...]
+
+
+def agreed(
+    node: Node, raws: Sequence[Any], lower: int, upper: int, filters: Sequence[Mapping[str, Any]]
+) -> None:
+    """Hold the logs of ``[lower, upper]`` against what another provider says.
+
+    Raises:
+        SourceUnavailableError: no other provider answers, or it says something else; the one that gave
+            fewer logs is noted for it.
+    """
+    first = node.client.provider
+    place = Place(lower=lower, upper=upper).filter()
+    found = node.client.second_many([Call("eth_getLogs", ({**place, **one},)) for one in filters], HEAD)
+    blocks = f"blocks {lower} to {upper}"
+    if found is None:
+        raise SourceUnavailableError(
+            f"quorum = 2: no provider but {first} answers for {blocks}", hint="give another one in rpc_urls"
+        )
+    second, answers, heads = found
+    faults = [answer for answer in answers if isinstance(answer, RpcFault)]
+    if faults or not _at_or_past(heads, upper):
+        why = faults[0].message if faults else f"its head lies below block {upper}"
+        raise SourceUnavailableError(f"quorum = 2: {second} does not answer for {blocks}: {why}")
+    ours, theirs = _keys(raws), _keys(log for answer in answers for log in answer)
+    if ours == theirs:
+        return
+    for provider, lacks in ((first, theirs - ours), (second, ours - theirs)):
+        if lacks:
+            node.client.blame(Lie.DISAGREES, f"lacks {len(lacks)} logs of {blocks}", provider)
+    raise SourceUnavailableError(
+        f"quorum = 2: {first} and {second} disagree about {blocks}: "
+        f"{len(ours - theirs)} logs only with the first, {len(theirs - ours)} only with the second"
+    )
+
+
+def _keys(raws: Any) -> set[_Key]:
+    return {_key(raw) for raw in raws}
+
+
+def _key(raw: Any) -> _Key:
+    if not isinstance(raw, dict):
+        return (repr(raw),)
+    fields = ("blockHash", "transactionHash", "logIndex", "address", "data")
+    topics = raw.get("topics")
+    listed = topics if isinstance(topics, list) else []
+    return tuple(str(part).lower() for part in (*(raw.get(name) for name in fields), *listed))
+
+
+def _at_or_past(heads: Sequence[Any], upper: int) -> bool:
+    try:
+        return bool(heads) and all(quantity(head, "eth_blockNumber") >= upper for head in heads)
+    except WireError:
+        return False

@@ -1,0 +1,153 @@
+"""From a reading to the records of one batch, and what has to be looked at because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from payhealth.connectors.evm.reading.book import Book
+from payhealth.connectors.evm.reading.found import Reading
+from payhealth.connectors.evm.reading.moves import Moves
+from payhealth.connectors.evm.reading.returns import Back, come_back
+from payhealth.connectors.evm.reading.stored import Stored
+from payhealth.connectors.evm.reading.translate import (
+    block_record,
+    ignored_observations,
+    movement_table,
+    sorted_out,
+)
+from payhealth.connectors.evm.wire.values import Header
+from payhealth.domain.chain_records import Block, PaymentEvent, TransactionFee, TransferObservation
+from payhealth.domain.records import Link, Movement, MovementKind, Rejected
+
+if TYPE_CHECKING:
+    from payhealth.domain.record import Record
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The records of a batch.
+
+    Args:
+        touched: (address, asset) of ours that something moved.
+        deposits: asset -> the blocks in which customers paid it, for those that need a price.
+    """
+
+    records: dict[type[Record], Sequence[Record] | pa.Table]
+    touched: set[Pair]
+    deposits: dict[str, dict[str, Header]]
+
+
+def records_of(
+    reading: Reading, book: Book, stored: Stored, *, after_reorgs: bool, priced: Collection[str] = ()
+) -> Found:
+    """Make the records of what a stretch of canonical blocks holds.
+
+    Args:
+        after_reorgs: whether any block was ever lost.
+        priced: assets that need a price at the payment's block.
+    """
+    sorted_ = sorted_out(reading.all_logs(), reading.transfers, book)
+    moves = sorted_.moves
+    back = come_back(moves, book, stored, after_reorgs=after_reorgs)
+    table = movement_table(moves, back.ids, reading.times, book)
+    ignored = ignored_observations(sorted_.ignored, reading.times, book)
+    records: dict[type[Record], Sequence[Record] | pa.Table] = {
+        Movement: _with(table, back.voided),
+        TransferObservation: [*ignored, *back.observations],
+        TransactionFee: list(dict.fromkeys(reading.fees)),
+        PaymentEvent: _renamed(reading.events, moves, back, book),
+        Link: _renamed_links(reading.links, moves, back, book),
+        Rejected: _once(reading.rejected, sorted_.rejected),
+        Block: _standing_again(reading.headers, stored) if after_reorgs else [],
+    }
+    touched = _touched(moves, book)
+    touched |= {(fee.payer, fee.asset) for fee in reading.fees}
+    touched |= {
+        (end, row.asset) for row in ignored for end in (row.sender, row.recipient) if end in book.ours
+    }
+    return Found(
+        records=records,
+        touched=touched,
+        deposits=_deposits(moves, table["kind"].combine_chunks(), reading.times, priced),
+    )
+
+
+def _with(table: pa.Table, voided: Sequence[Movement]) -> pa.Table | list[Movement]:
+    """A table, or records where some stand beside it: only after reorgs, and then few."""
+    if not voided:
+        return table
+    return [*(Movement(**row) for row in table.to_pylist()), *voided]
+
+
+def _once(*parts: Sequence[Rejected]) -> list[Rejected]:
+    """Each rejected object once: more than one filter may tell of it."""
+    return list({(row.object_id, row.reason): row for part in parts for row in part}.values())
+
+
+def _standing_again(headers: Sequence[Header], stored: Stored) -> list[Block]:
+    known = {
+        row.block_hash for row in stored.blocks([header.hash for header in headers]) if not row.canonical
+    }
+    connector = stored.connector
+    return [block_record(connector, one, canonical=True) for one in headers if one.hash in known]
+
+
+def _renamed(events: Sequence[PaymentEvent], moves: Moves, back: Back, book: Book) -> list[PaymentEvent]:
+    names = _names(moves, back, book) if events else {}
+    once = {(event.event_id, event.block_hash): event for event in events}
+    return [
+        replace(event, movement_id=names.get(event.movement_id, event.movement_id))
+        if event.movement_id
+        else event
+        for event in once.values()
+    ]
+
+
+def _renamed_links(links: Sequence[Link], moves: Moves, back: Back, book: Book) -> list[Link]:
+    names = _names(moves, back, book) if links else {}
+    renamed = (replace(link, payment_key=names.get(link.payment_key, link.payment_key)) for link in links)
+    return list(dict.fromkeys(renamed))
+
+
+def _names(moves: Moves, back: Back, book: Book) -> dict[str, str]:
+    """Where a transfer stands now -> the movement that it is."""
+    natural = moves.natural_ids(book.chain).to_pylist()
+    return dict(zip(natural, back.ids.to_pylist(), strict=True))
+
+
+def _touched(moves: Moves, book: Book) -> set[Pair]:
+    found: set[Pair] = set()
+    for end in (moves.sender, moves.recipient):
+        ours = pc.is_in(end, value_set=book.our_column)
+        pairs = pc.binary_join_element_wise(end.filter(ours), moves.asset.filter(ours), " ")
+        split = (pair.partition(" ") for pair in pairs.unique().to_pylist())
+        found.update((address, asset) for address, _, asset in split)
+    return found
+
+
+def _deposits(
+    moves: Moves, kinds: pa.StringArray, times: Mapping[str, datetime], priced: Collection[str]
+) -> dict[str, dict[str, Header]]:
+    found: dict[str, dict[str, Header]] = {}
+    if not priced:
+        return found
+    wanted = pc.and_(
+        pc.equal(kinds, str(MovementKind.TRANSFER)),
+        pc.is_in(moves.asset, value_set=pa.array(list(priced), pa.string())),
+    )
+    few = moves.where(np.asarray(wanted))
+    rows = zip(few.asset.to_pylist(), few.block_hash.to_pylist(), few.block_number.to_pylist(), strict=True)
+    for asset, block, number in rows:
+        blocks = found.setdefault(asset, {})
+        if block not in blocks:
+            blocks[block] = Header(number=number, hash=block, parent="", at=times[block])
+    return found
