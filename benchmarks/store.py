@@ -79,7 +79,7 @@ def floor(folder: Path, table: pa.Table) -> dict[str, float]:
     names = ", ".join(column.name for column in SPEC.stored)
     connection.execute(f"CREATE TABLE history ({names})")
     connection.execute(f"CREATE TABLE floor ({names}, PRIMARY KEY (connector, movement_id))")
-    connection.execute("CREATE INDEX floor_payment_key ON floor (payment_key)")
+    connection.execute("CREATE INDEX floor_block_number ON floor (connector, block_number)")
     connection.execute("CREATE INDEX floor_effective_at ON floor (effective_at)")
     marks = ", ".join("?" * len(SPEC.stored))
 

@@ -90,14 +90,13 @@ class Business:
 
     def live(self) -> dict[str, tuple[str, int, str, str]]:
         """Movements that stand: id -> kind, units (or wei), sender, recipient."""
-        observed = {row.movement_id: row for row in self.shelf.all(TransferObservation) if row.canonical}
         digits = {"USDX": 6, "ETH": 18}
         return {
             row.movement_id: (
                 row.kind,
                 int(row.amount.scaleb(digits[row.symbol])),
-                observed[row.movement_id].sender,
-                observed[row.movement_id].recipient,
+                str(row.sender),
+                str(row.recipient),
             )
             for row in self.shelf.all(Movement)
             if row.status == "seen"

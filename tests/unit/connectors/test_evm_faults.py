@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +88,9 @@ def test_any_text_has_a_class(message: str) -> None:
 @pytest.mark.parametrize(
     "words", ["range " * 3000, "batch" * 5000, "max " * 5000, "9" * 20_000, "block range [0x" + "1" * 20_000]
 )
-def test_a_long_message_takes_no_time(words: str) -> None:
-    """A hostile message cannot keep the patterns busy."""
-    began = time.perf_counter()
-    classify(words)
-    assert time.perf_counter() - began < 2
+def test_a_long_message_comes_to_an_end(words: str) -> None:
+    """A hostile message cannot keep the patterns busy: only its beginning is looked at."""
+    assert classify(words).kind is classify(words[:2000]).kind
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the published samples of execution-apis are not here")

@@ -232,3 +232,14 @@ def test_no_calls_need_no_request() -> None:
     net = Net()
     assert client(net, A).many([]) == ([], [])
     assert net.asked("a") == 0
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+def test_a_batch_limit_in_geth_s_words_answers_the_whole_question(with_id: bool) -> None:
+    """Geth refuses a batch by an array of one error with the first call's id: that is no half answer."""
+    net = Net()
+    net.answering["a"] = lambda asked: [error("batch too large", asked[0]["id"] if with_id else None)]
+    it = client(net, A)
+    answers = it.ask(calls(4))
+    assert {one.kind for one in answers} == {FaultKind.BATCH_LIMIT}
+    assert (net.asked("a"), it.batch_calls) == (1, 2)

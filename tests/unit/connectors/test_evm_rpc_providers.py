@@ -1,4 +1,4 @@
-"""Several providers of one chain: who is asked, who rests, who lied, and who gives a second opinion."""
+"""Several providers of one chain: who is asked, who rests, and who lied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from payhealth.connectors.evm.rpc.client import RpcClient
 from payhealth.connectors.evm.rpc.endpoint import Call
-from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
+from payhealth.connectors.evm.rpc.faults import RpcFault
 from payhealth.connectors.evm.rpc.scores import Lie
 from payhealth.domain.errors import SourceDataError, SourceError, SourceRefusedError, SourceUnavailableError
 from tests.unit.connectors.evm_rpc_support import A, B, C, Clock, Net, client, down, error, named
@@ -239,45 +239,6 @@ def test_requests_and_calls_are_counted_apart() -> None:
     it.second_opinion(CALLS)
     assert (it.requests, it.calls) == (4, 6)
     assert [(one.requests, one.calls) for one in it.scorecards()] == [(2, 3), (2, 3)]
-
-
-class TestSecondOpinion:
-    """What another provider says."""
-
-    def test_it_is_the_best_other_one_s(self) -> None:
-        """With its name, in one request, faults as values; the active provider stays."""
-        net = Net()
-        net.answering["b"] = lambda calls: [named(calls)[0], error("execution reverted", calls[1]["id"])]
-        it = client(net, A, B)
-        it.ask(CALLS)
-        name, answers = it.second_opinion(CALLS) or ("", [])
-        assert (name, answers[0], answers[1].kind) == ("b.test", "eth_a", FaultKind.EXECUTION)
-        assert it.provider == "a.test"
-
-    def test_there_is_none_without_another_that_answers(self) -> None:
-        """One provider, or the other down: nobody vouches, and the caller knows."""
-        assert client(Net(), A).second_opinion(CALLS) is None
-        net = Net()
-        net.answering["b"] = down
-        it = client(net, A, B)
-        assert it.second_opinion(CALLS) is None
-        asked = net.asked("b")
-        assert it.second_opinion(CALLS) is None
-        assert net.asked("b") - asked == 1, "one that is at rest is asked once, not with all attempts"
-
-    def test_a_third_stands_in(self) -> None:
-        """The second is down, the third answers."""
-        net = Net()
-        net.answering["b"] = down
-        assert client(net, A, B, C).second_opinion(CALLS) == ("c.test", SAID)
-
-    def test_many_calls_are_cut_as_ever(self) -> None:
-        """With the tail in each request."""
-        net = Net()
-        found = client(net, A, B, batch_calls=3).second_many(
-            [Call(f"eth_{n}") for n in range(4)], Call("eth_t")
-        )
-        assert found == ("b.test", ["eth_0", "eth_1", "eth_2", "eth_3"], ["eth_t"] * 2)
 
 
 FAULTS: list[Any] = [

@@ -16,7 +16,6 @@ from payhealth.connectors.evm.wire.traces import (
 from payhealth.connectors.evm.wire.values import Transfer
 
 DEBUG, PARITY, NONE = "debug", "parity", "none"
-_CANNOT = frozenset({FaultKind.UNSUPPORTED, FaultKind.PRUNED, FaultKind.REFUSED})
 
 
 class Internals:
@@ -33,37 +32,42 @@ class Internals:
     def of(self, blocks: Sequence[SeenBlock], watched: Container[str]) -> list[Transfer]:
         """The internal transfers to or from some addresses.
 
+        Blocks whose states the node no longer keeps give none: there too the balances show what is hidden.
+
         Raises:
             WireError: the traces are not what a node sends.
             RpcFault: the node traces, and failed to.
         """
         busy = [block for block in blocks if transactions_of(block)]
+        way = self._way(busy[0]) if busy else NONE
+        if way == NONE:
+            return []
         found: list[Transfer] = []
-        for way in (DEBUG, PARITY):
-            if not busy or self._ways.get(self._node.client.provider, way) != way:
+        for block, answer in zip(busy, self._asked(way, busy), strict=True):
+            if isinstance(answer, RpcFault):
+                if answer.kind is not FaultKind.PRUNED:
+                    raise answer
                 continue
-            answers = self._asked(way, busy)
-            if answers is None:
-                self._ways[self._node.client.provider] = PARITY if way == DEBUG else NONE
-                continue
-            self._ways[self._node.client.provider] = way
-            for block, answer in zip(busy, answers, strict=True):
-                found += internal_transfers(_moved(way, answer, block), block.header, watched)
-            return found
+            found += internal_transfers(_moved(way, answer, block), block.header, watched)
         return found
 
-    def _asked(self, way: str, blocks: Sequence[SeenBlock]) -> list[Any] | None:
-        """An answer a block; None where the node does not trace in this way."""
+    def _way(self, block: SeenBlock) -> str:
+        """How the provider traces, found out with one block."""
+        provider = self._node.client.provider
+        if provider not in self._ways:
+            for way in (DEBUG, PARITY):
+                answer = self._asked(way, [block])[0]
+                if not isinstance(answer, RpcFault) or answer.kind is not FaultKind.UNSUPPORTED:
+                    self._ways[provider] = way
+                    break
+            else:
+                self._ways[provider] = NONE
+        return self._ways[provider]
+
+    def _asked(self, way: str, blocks: Sequence[SeenBlock]) -> list[Any]:
         if way == DEBUG:
-            answers = self._node.debug_traces([block.header.hash for block in blocks])
-        else:
-            answers = self._node.parity_traces([block.header.number for block in blocks])
-        for answer in answers:
-            if isinstance(answer, RpcFault):
-                if answer.kind in _CANNOT:
-                    return None
-                raise answer
-        return answers
+            return self._node.debug_traces([block.header.hash for block in blocks])
+        return self._node.parity_traces([block.header.number for block in blocks])
 
 
 def _moved(way: str, answer: Any, block: SeenBlock) -> tuple[InternalTransfer, ...]:
