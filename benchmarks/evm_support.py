@@ -11,29 +11,26 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.source import EvmSource
-from payhealth.sandbox.chain.anvil import AnvilChain
 from payhealth.secrets import Secret
 from payhealth.store import SqlStore, open_store
+
+if TYPE_CHECKING:
+    from payhealth.sandbox.chain.anvil import AnvilChain
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM, CONNECTOR = "transfers", "chain"
 BLOCK_S = 12
-FIRST = 0xB0_0000_0000
+FIRST = 700_000_000_000
 """The first recipient as a number; the others follow it."""
 
 _METHOD = re.compile(rb'"method":"(\w+)"')
 _SPARE_BLOCKS = 40
-
-
-def address(number: int) -> str:
-    """An address as a number says it."""
-    return f"0x{number:040x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +53,21 @@ class Burst:
 
 
 @contextmanager
+def anvil(*, gas_limit: int | None = None) -> Iterator[AnvilChain]:
+    """A fresh anvil with Multicall3 where nearly every chain has it."""
+    # Here, so that the memory part does without the libraries that sign transactions.
+    from payhealth.sandbox.chain.anvil import AnvilChain
+    from payhealth.sandbox.chain.artifacts import MULTICALL_ADDRESS
+
+    with AnvilChain(seed=4, genesis_at=START, gas_limit=gas_limit) as chain:
+        chain.set_code(MULTICALL_ADDRESS, "Multicall3")
+        yield chain
+
+
+@contextmanager
 def burst(logs: int, blocks: int) -> Iterator[Burst]:
     """An anvil with so many transfers to neighbours, the first of them :data:`FIRST`; all are final."""
-    with AnvilChain(seed=4, genesis_at=START, gas_limit=400_000_000) as chain:
-        chain.set_code(chain_multicall(), "Multicall3")
+    with anvil(gas_limit=400_000_000) as chain:
         at = START + timedelta(seconds=BLOCK_S)
         token = chain.deploy("BurstToken", "Burst", "BRST", 6, at=at)
         lower = chain.head() + 1
@@ -68,13 +76,6 @@ def burst(logs: int, blocks: int) -> Iterator[Burst]:
         upper = chain.head()
         chain.mine(at=at + timedelta(seconds=BLOCK_S * _SPARE_BLOCKS), blocks=_SPARE_BLOCKS)
         yield Burst(chain=chain, token=token, lower=lower, upper=upper)
-
-
-def chain_multicall() -> str:
-    """Where Multicall3 lies."""
-    from payhealth.sandbox.chain.artifacts import MULTICALL_ADDRESS
-
-    return MULTICALL_ADDRESS
 
 
 def head_at(chain: AnvilChain) -> datetime:

@@ -59,13 +59,13 @@ class StreamProgress:
     Args:
         done: how much of the stretch was read, of ``total``.
         windows: how many windows were read whole.
+        detail: what a person watching wants to know instead of the windows, in a few words.
     """
 
     done: int
     total: int
     windows: int
     detail: str = ""
-    """What else is worth showing, in a few words: the range in use, for example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

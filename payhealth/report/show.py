@@ -66,7 +66,7 @@ def progress() -> Iterator[Callable[[PullProgress], None]]:
 def progress_line(progress: PullProgress) -> str:
     """How far a pull has come: windows, objects, rate and, where the length is known, the time left."""
     part, seconds = progress.part, progress.seconds
-    words = [f"{part.windows:,} windows"] if part else []
+    words = [part.detail or f"{part.windows:,} windows"] if part else []
     words.append(f"{progress.objects:,} objects")
     if seconds >= 1:
         words.append(f"{progress.objects / seconds:,.0f}/s")

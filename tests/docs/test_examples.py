@@ -25,6 +25,11 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, prose, read
 VARIABLES = {
     "STRIPE_API_KEY": "rk_test_documentation",
     "BASE_RPC_URL": "http://127.0.0.1:9/key",
+    "BASE_RPC_URL_2": "http://127.0.0.1:9/another",
+    # The account of the mnemonic that development chains share: it is everybody's.
+    "DEPOSIT_XPUB": (
+        "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP"
+    ),
     "LEDGER_DATABASE_URL": "postgresql+psycopg://readonly@db.invalid/credits",
     "DISCORD_ALERT_URL": "discord://1234567890/documentation_token",
     "PAYHEALTH_DATABASE_URL": "sqlite://",

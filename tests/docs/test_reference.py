@@ -40,6 +40,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "[daemon.jobs.NAME]": settings.JobSettings,
     "[alerts]": settings.AlertSettings,
     "tokens": TokenSettings,
+    "feeds": FeedSettings,
     "finality": Depth,
     "chain": ChainSettings,
     **{f'kind = "{kind}"': registry.connector(kind).settings for kind in registry.connector_kinds()},  # type: ignore[union-attr]

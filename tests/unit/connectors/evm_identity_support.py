@@ -126,6 +126,7 @@ class World:
     blocks: list[Block] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     asks: int = 0
+    names_blocks: bool = True
     _serial: int = 0
 
     def __post_init__(self) -> None:
@@ -224,7 +225,8 @@ class World:
             return "0x60" if self.multicall else "0x"
         if call.method == "eth_getBlockByNumber":
             number = int(call.params[0], 16)
-            return {"hash": self.blocks[number].hash} if number < len(self.blocks) else None
+            there = self.names_blocks and number < len(self.blocks)
+            return {"hash": self.blocks[number].hash} if there else None
         block = self._block(call.params[1])
         if block is None:
             return RpcFault(FaultKind.BEYOND_HEAD, "header not found")

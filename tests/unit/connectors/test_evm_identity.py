@@ -20,7 +20,7 @@ from tests.unit.connectors.evm_identity_support import (
     units_of,
 )
 
-WORLDS = 240
+WORLDS = 96
 """Worlds of the default run; ``python tests/unit/connectors/test_evm_identity.py N`` tries N more."""
 
 

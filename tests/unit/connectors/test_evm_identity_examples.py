@@ -186,6 +186,134 @@ def test_a_reading_whose_block_was_lost_is_taken_again() -> None:
     assert chain.records.balances()[ONE, COIN].proved_amount == 0
 
 
+def test_quiet_readings_of_a_lost_block_are_taken_again() -> None:
+    """What was quiet in a block that no longer stands may have moved in the one that took its place."""
+    chain = world()
+    keeper = Keeper(chain)
+    keeper.settle()
+    chain.mine()
+    keeper.step()
+    keeper.reorg(1)
+    deposit(chain, (ONE, TOKEN), 9, how="hidden")
+    hidden_in = chain.head.number
+    chain.mine(keeper.depth)
+    keeper.step()
+    proved = keeper.proved()
+    assert proved is not None
+    assert proved[1] <= hidden_in
+    keeper.settle()
+    row = chain.records.balances()[ONE, TOKEN]
+    assert (row.state, row.gap_lower, row.gap_upper) == ("mismatch", hidden_in, hidden_in)
+
+
+def test_a_lost_sample_is_no_part_of_its_round() -> None:
+    """The round is not through until the pairs of the lost sample were read in a block that stands."""
+    chain = world()
+    keeper = Keeper(chain, sample=1)
+    keeper.settle()
+    while keeper.state is not None and keeper.state["position"] != 1:
+        chain.mine()
+        keeper.step()
+    keeper.reorg(1)
+    deposit(chain, (ONE, TOKEN), 9, how="hidden")
+    hidden_in = chain.head.number
+    # The lost sample is noticed at the third of these steps, and the round would be through at the fourth.
+    for blocks in (1, 1, keeper.depth - 2, keeper.depth, 1, 1, 1, 1):
+        chain.mine(blocks)
+        keeper.step()
+        assert (keeper.proved() or (0, 0))[1] <= hidden_in
+    keeper.settle()
+    assert chain.records.balances()[ONE, TOKEN].gap_lower == hidden_in
+
+
+def test_what_came_after_a_reading_is_not_forgotten_while_it_waits() -> None:
+    """A node that cannot name an old block holds a reading up; what moved since is asked for afterwards.
+
+    Here a deposit that was read and a payment out that was not leave the balance as it was.
+    """
+    chain = world()
+    keeper = Keeper(chain)
+    keeper.settle()
+    deposit(chain, (ONE, TOKEN), 100)
+    keeper.step()
+    deposit(chain, (ONE, TOKEN), 7)
+    chain.mine()
+    chain.transfer(TOKEN, ONE, STRANGER, 7, how="hidden")
+    hidden_in = chain.head.number
+    chain.mine(40)
+    chain.names_blocks = False
+    for _ in range(3):
+        keeper.step()
+        chain.mine(2)
+    assert chain.records.balances()[ONE, TOKEN].state == "waiting"
+    chain.names_blocks = True
+    keeper.settle()
+    row = chain.records.balances()[ONE, TOKEN]
+    assert (row.state, row.gap_lower) == ("mismatch", hidden_in)
+
+
+def test_a_reading_that_adds_up_is_enough() -> None:
+    """An address that did not move since its reading is not read again on its own account."""
+    chain = world()
+    keeper = Keeper(chain, sample=1)
+    deposit(chain, (ONE, COIN), 5)
+    keeper.step()
+    chain.mine(keeper.depth)
+    keeper.step()
+    row = chain.records.balances()[ONE, COIN]
+    assert (row.state, row.pending_block) == ("proved", None)
+
+
+@pytest.mark.parametrize("pair", [(ONE, COIN), (TWO, TOKEN)])
+def test_a_long_quiet_is_proved_by_the_rotation_alone(pair: Pair) -> None:
+    """Without a row a pull; when the address moves again only the blocks since the last round are summed."""
+    chain = world()
+    keeper = Keeper(chain)
+    deposit(chain, (ONE, COIN), 5)
+    keeper.settle()
+    rows = chain.records.balances()
+    for _ in range(5):
+        keeper.settle()
+        assert chain.records.balances() == rows
+    deposit(chain, pair, 5)
+    keeper.step()
+    row = chain.records.balances()[pair]
+    assert row.state == "waiting"
+    assert (row.proved_from, (row.proved_block or 0) > chain.head.number - 30) == (0, True)
+
+
+def test_a_mismatch_that_stays_is_looked_for_once() -> None:
+    """It is summed again at every step, and costs no request."""
+    chain = world()
+    keeper = Keeper(chain)
+    keeper.settle()
+    deposit(chain, (ONE, TOKEN), 7, how="hidden")
+    keeper.settle()
+    chain.calls.clear()
+    keeper.settle()
+    assert not [call for call in chain.calls if isinstance(call.params[-1], str)]
+    # With half of it found, the other half is a new difference, and is looked for again.
+    effect = next(effect for effect in chain.effects if effect.record is None)
+    chain.reveal(replace(effect, units=3))
+    keeper.step()
+    assert [call for call in chain.calls if isinstance(call.params[-1], str)]
+    row = chain.records.balances()[ONE, TOKEN]
+    assert (row.state, row.difference, row.gap_lower) == ("mismatch", Decimal("0.000004"), effect.block)
+
+
+def test_empty_addresses_are_proved_from_the_first_round_on() -> None:
+    """Without old states nobody knows what came and went before, though nothing is held now."""
+    chain = world(states=20)
+    chain.mine(100)
+    first_read = chain.head.number
+    keeper = Keeper(chain)
+    keeper.settle()
+    proved = keeper.proved()
+    assert proved is not None
+    assert proved[0] > first_read
+    assert chain.records.balances() == {}
+
+
 def test_a_block_older_than_the_window_is_asked_of_the_node() -> None:
     """After a long pause nobody here remembers the reading's block; one that was lost is dropped."""
     for lost in (False, True):

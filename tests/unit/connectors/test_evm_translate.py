@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payhealth.connectors.evm.reading.translate import kind_of, transfers_of_logs, translate
+from payhealth.connectors.evm.reading.book import kind_of
+from payhealth.connectors.evm.reading.stored import Stored
+from payhealth.connectors.evm.reading.writing import records_of
 from payhealth.connectors.evm.rpc.faults import FaultKind, classify
 from payhealth.connectors.evm.wire import values as wire
-from payhealth.connectors.evm.wire.values import Transfer, WireError
-from payhealth.domain.records import MovementKind
-from payhealth.domain.times import EPOCH
+from payhealth.connectors.evm.wire.receipts import receipt_of
+from payhealth.connectors.evm.wire.values import WireError
+from payhealth.domain.chain_records import TransferObservation
+from payhealth.domain.records import Movement, MovementKind
+from payhealth.testing import MemoryStore
 from tests.golden.evm.regenerate import (
+    CASES,
     DEPOSIT,
     OPERATOR,
     OTHER_DEPOSIT,
@@ -28,10 +34,10 @@ from tests.golden.evm.regenerate import (
     expected,
     translated,
 )
+from tests.unit.connectors.evm_reading_support import BLOCK, STRANGER, log, reading_of
 
 ANSWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "execution_apis"
-STRANGER = "0x" + "d1" * 20
-USDC = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
+NOBODY = "0x" + "0" * 40
 
 
 @pytest.mark.parametrize("name", cases())
@@ -40,71 +46,121 @@ def test_golden(name: str) -> None:
     assert translated(name) == expected(name)
 
 
-def moved(sender: str, recipient: str, units: int = 5, *, position: str = "0") -> Transfer:
-    """A USDC transfer."""
-    return Transfer(
-        transaction_hash="0x" + "ee" * 32,
-        position=position,
-        block_number=7,
-        block_hash="0x" + "bb" * 32,
-        token=USDC,
-        sender=sender,
-        recipient=recipient,
-        units=units,
-    )
+def test_every_pair_is_whole() -> None:
+    """No payload without its records, no records without their payload."""
+    assert {path.name.removesuffix(".records.json") for path in CASES.glob("*.records.json")} == set(cases())
+
+
+def test_both_ways_of_tracing_give_the_same_records() -> None:
+    """A provider's way of tracing changes nothing: another one tomorrow finds the same movements."""
+    assert expected("internal_by_debug_trace") == expected("internal_by_trace_block") != []
+
+
+@pytest.mark.parametrize("name", cases())
+def test_no_key_stands_twice(name: str) -> None:
+    """Of one block's records no two have one natural key: none overwrites another."""
+    keys = {"Movement": "movement_id", "TransactionFee": "transaction_hash", "PaymentEvent": "event_id"}
+    found = [(row["record"], row[keys[row["record"]]]) for row in expected(name) if row.get("record") in keys]
+    assert len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize(
-    ("sender", "recipient", "kind"),
+    ("sender", "recipient", "position", "kind"),
     [
-        (STRANGER, DEPOSIT, MovementKind.TRANSFER),
-        ("0x" + "0" * 40, DEPOSIT, MovementKind.TRANSFER),
-        (OPERATOR, DEPOSIT, MovementKind.FUNDING),
-        (DEPOSIT, TREASURY, MovementKind.INTERNAL),
-        (DEPOSIT, DEPOSIT, MovementKind.INTERNAL),
-        (TREASURY, STRANGER, MovementKind.OUTGOING),
-        (TREASURY, OPERATOR, MovementKind.OUTGOING),
+        (STRANGER, DEPOSIT, "3", MovementKind.TRANSFER),
+        (STRANGER, DEPOSIT, "native", MovementKind.TRANSFER),
+        (STRANGER, DEPOSIT, "trace:0_1", MovementKind.TRANSFER),
+        (NOBODY, DEPOSIT, "0", MovementKind.TRANSFER),
+        (OPERATOR, DEPOSIT, "0", MovementKind.FUNDING),
+        (DEPOSIT, TREASURY, "0", MovementKind.INTERNAL),
+        (DEPOSIT, DEPOSIT, "0", MovementKind.INTERNAL),
+        (TREASURY, STRANGER, "0", MovementKind.OUTGOING),
+        (TREASURY, OPERATOR, "0", MovementKind.OUTGOING),
+        (NOBODY, DEPOSIT, "mint", MovementKind.FUNDING),
+        (NOBODY, DEPOSIT, "withdrawal:7", MovementKind.FUNDING),
     ],
 )
-def test_the_two_ends_decide_the_kind(sender: str, recipient: str, kind: MovementKind) -> None:
-    """Both ours: internal; from ours: outgoing; from an operator: funding; else a payment."""
-    assert kind_of(moved(sender, recipient), book()) is kind
+def test_the_two_ends_decide_the_kind(
+    sender: str, recipient: str, position: str, kind: MovementKind
+) -> None:
+    """Both ours: internal; from ours: outgoing; from an operator or the chain: funding; else a payment."""
+    assert kind_of(sender, recipient, position, book()) is kind
 
 
-def test_only_deposits_share_the_bare_transaction_hash() -> None:
-    """A sweep in the same transaction as a deposit must not answer to its bare hash."""
-    transfers = [moved(STRANGER, DEPOSIT, position="1"), moved(DEPOSIT, TREASURY, position="2")]
-    made = translate(transfers, {"0x" + "bb" * 32: EPOCH}, book())
-    bare = [link.payment_key for link in made.links if link.alias == "0x" + "ee" * 32]
-    assert bare == [movement.movement_id for movement in made.movements if movement.kind == "transfer"]
+def written(raws: list[Any]) -> dict[Any, list[Any]]:
+    """The records that logs become, by class."""
+    store = MemoryStore()
+    found = records_of(reading_of(raws, book()), book(), Stored(store, "base"), after_reorgs=False).records
+    return {kind: rows if isinstance(rows, list) else rows.to_pylist() for kind, rows in found.items()}
 
 
 @given(
     ends=st.lists(
-        st.tuples(st.sampled_from([DEPOSIT, OTHER_DEPOSIT, STRANGER]), st.integers(0, 9)), max_size=8
+        st.tuples(
+            st.sampled_from([DEPOSIT, OTHER_DEPOSIT, STRANGER]),
+            st.sampled_from([DEPOSIT, OTHER_DEPOSIT, STRANGER]),
+            st.integers(0, 9),
+        ),
+        max_size=8,
     ),
-    order=st.randoms(),
+    order=st.randoms(use_true_random=False),
 )
-def test_order_and_repetition_of_logs_are_irrelevant(ends: list[tuple[str, int]], order: Any) -> None:
-    """The two filters tell of a transfer once or twice, in any order: the records are the same set."""
-    transfers = [moved(STRANGER, to, units, position=str(at)) for at, (to, units) in enumerate(ends)]
-    twice = transfers + transfers
-    order.shuffle(twice)
-    times = {"0x" + "bb" * 32: EPOCH}
-    once, again = translate(transfers, times, book()), translate(twice, times, book())
-    assert set(once.observations) == set(again.observations)
-    assert set(once.movements) == set(again.movements)
-    assert set(once.links) == set(again.links)
-    assert len(again.observations) == len(once.observations)
+def test_order_and_repetition_of_logs_are_irrelevant(
+    ends: list[tuple[str, str, int]], order: random.Random
+) -> None:
+    """The two filters tell of a transfer once or twice, in any order: the records are the same, each once."""
+    raws = [log(sender, to, units, index=at) for at, (sender, to, units) in enumerate(ends)]
+    concerning = [(sender, to, units) for sender, to, units in ends if {sender, to} != {STRANGER}]
+    told = raws + [raw for raw in raws if order.random() < 0.5]
+    order.shuffle(told)
+    once, again = written(raws), written(told)
+    assert {kind: sorted(map(repr, rows)) for kind, rows in again.items()} == {
+        kind: sorted(map(repr, rows)) for kind, rows in once.items()
+    }
+    assert len(again[Movement]) == sum(units > 0 for _, _, units in concerning)
+    assert len(again[TransferObservation]) == sum(units == 0 for _, _, units in concerning)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=70), st.lists, max_leaves=5))
+nonsense = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=70),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=3), parts, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(nonsense)
 def test_no_log_raises(raw: Any) -> None:
-    """Whatever stands where a log should is rejected with a reason, never an exception."""
-    shapes = [raw, {"topics": raw}, {"topics": [wire.TRANSFER, raw, raw], "address": raw, "data": raw}]
-    transfers, rejected = transfers_of_logs(shapes, book())
-    assert (len(transfers), len(rejected)) == (0, len(shapes))
-    assert all(row.reason and len(row.raw) <= 4096 for row in rejected)
+    """Whatever stands where a registered contract's log should is rejected with a reason, never an exception."""
+    known = log(STRANGER, DEPOSIT)
+    shapes = [
+        {**known, "topics": raw},
+        {**known, "topics": [wire.TRANSFER, raw, raw]},
+        {**known, "data": raw},
+        {**known, "logIndex": raw},
+        {**known, "transactionHash": raw},
+        {"topics": [wire.TRANSFER], "address": known["address"], "removed": False},
+    ]
+    if not isinstance(raw, dict):
+        shapes.append(raw)
+    reading = reading_of(shapes, book())
+    assert (sum(map(len, reading.logs)), len(reading.rejected)) == (0, len(shapes))
+    assert all(row.reason and len(row.raw) <= 4096 for row in reading.rejected)
+
+
+@given(nonsense)
+def test_a_stranger_may_log_what_it_likes(raw: Any) -> None:
+    """Malformed logs of contracts that nobody registered are nothing: not even rejected."""
+    stranger = {**log(STRANGER, DEPOSIT), "address": "0x" + "66" * 20}
+    reading = reading_of([{**stranger, "topics": [wire.TRANSFER, raw]}, {**stranger, "data": raw}], book())
+    assert (reading.objects, reading.rejected) == (0, [])
+
+
+def test_a_log_of_another_block_is_refused_whole() -> None:
+    """A node that answers with blocks that were not asked for is not believed at all."""
+    from payhealth.connectors.evm.reading.logs import read_logs
+
+    with pytest.raises(WireError, match="another block than was asked for"):
+        read_logs([log(STRANGER, DEPOSIT)], book(), book().our_column, lambda number, block: block != BLOCK)
 
 
 @pytest.mark.parametrize("bad", [None, 5, "5", "0x", "0xzz", "-0x1", "0x" + "1" * 65, " 0x1", "0x1\n"])
@@ -155,16 +211,17 @@ def test_blocks_of_a_reference_node_parse() -> None:
     assert all(header.hash != header.parent for header in headers)
 
 
-def test_logs_of_a_reference_node_parse_or_are_rejected_with_a_reason() -> None:
-    """Its logs are of other events: each is refused for its topic, none for its form."""
+def test_logs_of_a_reference_node_parse_or_are_of_other_events() -> None:
+    """Its logs are of other events: none is refused for its form, and none becomes anything."""
     raws = [log for _, _, answer in exchanges("eth_getLogs") for log in answer.get("result") or []]
     assert raws
-    transfers, rejected = transfers_of_logs(raws, book())
-    assert transfers == []
-    assert {row.reason for row in rejected} == {"not a Transfer event"}
+    reading = reading_of(raws, book())
+    assert (reading.objects, reading.raw_logs) == (0, len(raws))
     dressed = [{**log, "topics": [wire.TRANSFER, *["0x" + "0" * 24 + "d1" * 20] * 2]} for log in raws]
     words = [log for log in dressed if re.fullmatch("0x[0-9a-f]{64}", log["data"])]
-    assert [wire.transfer_of_log(log).sender for log in words] == [STRANGER] * len(words)
+    assert words
+    found = reading_of(words, book(), {STRANGER})
+    assert sum(map(len, found.logs)) == len(words)
 
 
 def test_receipts_of_a_reference_node_tell_their_outcome() -> None:
@@ -173,11 +230,10 @@ def test_receipts_of_a_reference_node_tell_their_outcome() -> None:
         answer["result"] for _, _, answer in exchanges("eth_getTransactionReceipt") if answer["result"]
     ]
     assert len(receipts) >= 5
-    for receipt in receipts:
-        wire.hash_of(receipt["blockHash"], "blockHash")
-        assert "contractAddress" in receipt
-        if "root" not in receipt:
-            assert wire.quantity(receipt["status"], "status") in (0, 1)
+    told = [receipt_of(raw) for raw in receipts if "root" not in raw]
+    assert told
+    assert all(one.fee_wei is not None for one in told)
+    assert any(one.created for one in told)
 
 
 def test_errors_of_a_reference_node_are_classified() -> None:

@@ -26,6 +26,12 @@ from payhealth.report.show import progress_line
             StreamProgress(done=12, total=12, windows=48),
             "reading cards.charges: 48 windows, 7 objects, 0/s",
         ),
+        (
+            900,
+            10.0,
+            StreamProgress(done=1, total=4, windows=0, detail="100 of 400 blocks, 950 logs"),
+            "reading cards.charges: 100 of 400 blocks, 950 logs, 900 objects, 90/s, 0:00:30 left",
+        ),
     ],
 )
 def test_it_says_windows_objects_rate_and_time_left(

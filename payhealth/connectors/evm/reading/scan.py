@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -26,6 +27,21 @@ from payhealth.connectors.evm.wire.values import Header, WireError
 from payhealth.domain.errors import SourceDataError
 
 Belongs = Callable[[int, str], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A stretch of final blocks as the node gave it, read but not yet completed.
+
+    Args:
+        upper: the last block of it.
+        provider: who gave it.
+    """
+
+    upper: int
+    logs: Logs
+    blocks: list[SeenBlock]
+    provider: str
 
 
 class Scanner:
@@ -81,13 +97,22 @@ class Scanner:
         Returns:
             The last block read, and what was found.
         """
+        fetched = self.fetch(lower, last)
+        return fetched.upper, self.completed(fetched)
+
+    def fetch(self, lower: int, last: int) -> Fetched:
+        """The first half of :meth:`final_stretch`: what takes long and does not depend on the store."""
         upper = min(last, lower + self._settings.step_blocks - 1) if self._native else last
         logs = Logs(reading=Reading())
         if self._filters.any:
             upper, raws = self._range(lower, upper, final=True)
             logs = self._read(raws, lambda number, _: lower <= number <= upper)
         blocks = list(self._node.blocks(range(lower, upper + 1))) if self._native else []
-        return upper, self._completed(logs, blocks)
+        return Fetched(upper=upper, logs=logs, blocks=blocks, provider=self._node.client.provider)
+
+    def completed(self, fetched: Fetched) -> Reading:
+        """The second half: receipts and traces, held against what earlier blocks brought into the store."""
+        return self._completed(fetched.logs, fetched.blocks)
 
     def again(self, lower: int, upper: int, known: Mapping[int, Header], *, final: bool) -> Reading:
         """Read the logs of known blocks once more, by range: what a node had not indexed yet is there now.

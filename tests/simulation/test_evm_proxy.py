@@ -1,0 +1,337 @@
+"""A lying proxy before real chains: whatever it says, a pull ends exact or in a clear refusal.
+
+What is claimed as read, and not refuted by a balance, is held against the auditor's walk of the honest node:
+every transfer of a claimed block is there, and none that is not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payhealth.bootstrap import application
+from payhealth.connectors.evm.rpc.faults import FaultKind, table
+from payhealth.connectors.evm.source import EvmSource
+from payhealth.domain.chain_records import AddressBalance, ProviderScore
+from payhealth.domain.errors import SourceDataError, SourceError
+from payhealth.domain.records import Movement
+from payhealth.domain.results import Outcome
+from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
+from payhealth.sandbox.chain.devchain import DevChain
+from payhealth.sandbox.chain.rpc import build_app
+from payhealth.sandbox.chain.sending import Sending
+from payhealth.sandbox.serve import LoopbackServer
+from tests.auditor.evm import audit_chain
+from tests.auditor.evm_facts import Audit
+from tests.auditor.evm_facts import Business as Books
+from tests.simulation.evm_proxy import (
+    SECRET,
+    SENDERS,
+    Lie,
+    Proxy,
+    Upstream,
+    another_branch,
+    capped,
+    half_batches,
+    hiding,
+    lagging,
+    nulls,
+    sent,
+    shuffled,
+    with_a_log_of,
+    without_logs,
+)
+from tests.simulation.test_evm_devchain import ETHER, GENESIS_AT, TOKEN, Business
+from tests.simulation.test_evm_fake_node import NOW
+from tests.simulation.test_evm_shelf import Shelf
+
+RANGES = (FaultKind.RANGE_LIMIT, FaultKind.RESULT_LIMIT)
+Row = tuple[str, str, str, str, str, int]
+
+
+@dataclass
+class Place:
+    """A business on a real chain, its honest node, and what is true there."""
+
+    business: Business
+
+    def audit(self) -> Audit:
+        """What the auditor says of the chain as it is now."""
+        made = self.business
+        books = Books(
+            chain_id=made.chain.chain_id,
+            addresses=frozenset((*made.deposits, made.treasury)),
+            operators=frozenset({made.operator}),
+            tokens={made.chain.token_address: ("USDX", 6)},
+            native=("ETH", f"eip155:{made.chain.chain_id}/slip44:60"),
+        )
+        return audit_chain(made.url, books)
+
+    def live_on(self, chance: random.Random, acts: int) -> None:
+        """Payments, sweeps, coins and empty blocks, as chance has it."""
+        made = self.business
+        for _ in range(acts):
+            to, act = chance.choice(made.deposits), chance.random()
+            if act < 0.5:
+                made.token(made.customer, to, chance.randrange(1, 99) * TOKEN)
+            elif act < 0.7:
+                made.native(made.customer, to, chance.randrange(1, 99) * ETHER // 1000)
+            elif act < 0.8:
+                made.token(made.customer, made.operator, TOKEN)
+            elif act < 0.9:
+                made.native(to, made.treasury, ETHER // 10_000)
+            else:
+                made.chain.mine(at=made.later(), blocks=2)
+
+
+def lived(chain: Any, url: str, *, seed: int = 5, acts: int = 45) -> Place:
+    """A business that has lived for a while."""
+    place = Place(Business(chain=chain, url=url))
+    place.live_on(random.Random(seed), acts)
+    # Several transfers of ours in one block, not far from the head.
+    made = place.business
+    calls = [made.chain.call_data("DevToken", "transfer", to, 7 * TOKEN) for to in made.deposits]
+    orders = [Sending(sender=made.customer, to=made.chain.token_address, data=call) for call in calls]
+    made.chain.mine_block(orders, at=made.later())  # type: ignore[attr-defined]
+    place.live_on(random.Random(seed + 1), 4)
+    return place
+
+
+@pytest.fixture(scope="module")
+def py_evm() -> Iterator[Place]:
+    """A chain in process that stands still; blocks are final 12 below the head."""
+    chain = DevChain(seed=3, genesis_at=GENESIS_AT)
+    with LoopbackServer(build_app(chain)) as server:
+        yield lived(chain, server.url)
+
+
+@pytest.fixture(scope="module")
+def anvil() -> Iterator[Place]:
+    """The same on anvil."""
+    if find_anvil() is None:
+        pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
+    with AnvilChain(seed=3, genesis_at=GENESIS_AT) as chain:
+        yield lived(chain, chain.rpc_url)
+
+
+@pytest.fixture(params=["py_evm", "anvil"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Either chain."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+def pull(place: Place, proxy: Proxy, shelf: Shelf, **changes: Any) -> SourceError | None:
+    """Pull once through a proxy; a refusal is one clear line without the URL's secret."""
+    base = {"rpc_urls": [proxy.url], "attempts": 3, "timeout_s": 5}
+    source = EvmSource("chain", place.business.settings(**{**base, **changes}), sleep=lambda _: None)
+    try:
+        for batch in source.pull("transfers", shelf.cursors.get("transfers"), NOW, shelf):
+            shelf.commit(batch)
+    except SourceError as error:
+        told = f"{error} {error.hint}"
+        assert "\n" not in told
+        assert SECRET not in told
+        assert "127.0.0.1" in told
+        return error
+    finally:
+        source.close()
+        assert SECRET not in "".join(f"{row.last_fault}{row.lies}" for row in shelf.all(ProviderScore))
+    return None
+
+
+def live(shelf: Shelf) -> set[Row]:
+    """What stands in the store."""
+    return {
+        (
+            row.movement_id,
+            row.kind,
+            str(row.amount.normalize()),
+            str(row.sender),
+            str(row.block_hash),
+            row.block_number or 0,
+        )
+        for row in shelf.all(Movement)
+        if row.status == "seen"
+    }
+
+
+def truth(audit: Audit) -> set[Row]:
+    """What stands on the chain."""
+    return {
+        (
+            move.id,
+            move.kind,
+            str(move.amount.normalize()),
+            move.sender,
+            move.place.block_hash,
+            move.place.block_number,
+        )
+        for move in audit.movements
+    }
+
+
+def claimed(shelf: Shelf) -> set[int]:
+    """The blocks that the coverage says were read, without those that a balance refutes."""
+    said: dict[str, set[int]] = {"read": set(), "refuted": set(), "proved": set()}
+    for window in shelf.coverage:
+        kind = "refuted" if window.refuted else "read" if window.unproved else "proved"
+        said[kind] |= set(range(window.lower, window.upper))
+    return (said["read"] | said["proved"]) - (said["refuted"] - said["proved"])
+
+
+def assert_never_short(shelf: Shelf, audit: Audit) -> None:
+    """Of each claimed block every transfer is there as it is, and nothing was made up."""
+    blocks = claimed(shelf)
+    assert {row for row in live(shelf) if row[-1] in blocks} == {
+        row for row in truth(audit) if row[-1] in blocks
+    }
+    assert live(shelf) <= truth(audit)
+
+
+def assert_exact(shelf: Shelf, audit: Audit) -> None:
+    """All of the chain is claimed, and there as it is."""
+    assert claimed(shelf) == {number for number, _ in audit.blocks}
+    assert live(shelf) == truth(audit)
+
+
+LIES: dict[str, Callable[[], Lie]] = {
+    **{name: (lambda how=how: sent(0.25, how)) for name, how in SENDERS.items()},  # type: ignore[misc]
+    "half batches": lambda: half_batches(0.3),
+    "another order": lambda: shuffled(0.8),
+    "lags by one": lambda: lagging(1, 0.3),
+    "lags by twenty": lambda: lagging(20, 0.3),
+    "a cap of 3": lambda: capped(3, "exceeds the maximum of 3 blocks per logs request"),
+    "a cap without a number": lambda: capped(5, "block range too high"),
+    "nulls": lambda: nulls(0.2),
+    "no logs near the head": lambda: without_logs(0.3, by_hash=True),
+}
+"""What a second attempt, another answer or a smaller range mends, one at a time."""
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_each_lie_alone_ends_exact_or_in_a_refusal(place: Place, name: str) -> None:
+    """Never short; and what does not last is mended: one of a few pulls ends exact."""
+    audit, shelf, exact = place.audit(), Shelf(), 0
+    with Proxy(place.business.url, [LIES[name]()], seed=1) as proxy:
+        for _ in range(6):
+            exact += pull(place, proxy, shelf) is None and len(claimed(shelf)) == len(audit.blocks)
+            assert_never_short(shelf, audit)
+            if exact:
+                break
+    assert exact
+    assert_exact(shelf, audit)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_all_lies_at_once_end_exact_or_in_a_refusal(py_evm: Place, seed: int) -> None:
+    """Whatever is combined: never short while it lies, and exact once it is honest."""
+    _many_lies(py_evm, seed)
+
+
+@pytest.mark.parametrize("seed", range(16, 20))
+def test_all_lies_at_once_on_anvil(anvil: Place, seed: int) -> None:
+    """The same on a node with traces."""
+    _many_lies(anvil, seed)
+
+
+def _many_lies(place: Place, seed: int) -> None:
+    chance = random.Random(seed)
+    audit, shelf = place.audit(), Shelf()
+    steps = {"step_blocks": chance.choice([3, 200]), "batch_calls": chance.choice([4, 100])}
+    with Proxy(place.business.url, seed=seed) as proxy:
+        for _ in range(3):
+            proxy.lies = [LIES[name]() for name in chance.sample(sorted(LIES), 3)]
+            pull(place, proxy, shelf, **steps)
+            assert_never_short(shelf, audit)
+        proxy.lies = []
+        assert pull(place, proxy, shelf, **steps) is None
+    assert_exact(shelf, audit)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_chain_that_goes_on_under_lies(seed: int) -> None:
+    """With reorgs, new blocks and lies between and under pulls, the end is the chain's truth."""
+    chance, chain = random.Random(seed), DevChain(seed=seed, genesis_at=GENESIS_AT)
+    with LoopbackServer(build_app(chain)) as server:
+        place, shelf = Place(Business(chain=chain, url=server.url)), Shelf()
+        with Proxy(server.url, seed=seed) as proxy:
+            for _ in range(5):
+                place.live_on(chance, 4)
+                proxy.lies = [LIES[name]() for name in chance.sample(sorted(LIES), 2)]
+                pull(place, proxy, shelf)
+                if chance.random() < 0.6:
+                    depth = chance.randrange(1, 5)
+                    back = chain.drop(depth, at=place.business.later())
+                    for transaction in back:
+                        if chance.random() < 0.5:
+                            chain.resend(transaction, at=place.business.later())
+            proxy.lies = []
+            place.live_on(chance, 2)
+            assert pull(place, proxy, shelf) is None
+            assert_exact(shelf, place.audit())
+
+
+def _wordings() -> list[tuple[str, str, str]]:
+    return [
+        (row["class"], one["provider"], one["message"]) for row in table()["fault"] for one in row["example"]
+    ]
+
+
+@pytest.mark.parametrize("kind", sorted({kind for kind, _, _ in _wordings()}))
+def test_every_providers_refusal_of_a_range(py_evm: Place, kind: str) -> None:
+    """Each wording of the table, with a cap behind it: too much is asked again smaller, the rest refuses."""
+    audit = py_evm.audit()
+    wordings = [message for its, _, message in _wordings() if its == kind]
+    for at, message in enumerate(wordings):
+        shelf, cap = Shelf(), (1, 4, 11)[at % 3]
+        # The numbers in the words are those of some other question: the cap behind them is what holds.
+        with Proxy(py_evm.business.url, [capped(cap, message)]) as proxy:
+            error = pull(py_evm, proxy, shelf, assets=[], balances=False)
+            calls = [call["method"] for call in proxy.calls].count("eth_getLogs")
+        got, expected = live(shelf), {row for row in truth(audit) if not row[0].endswith(":native")}
+        read = claimed(shelf)
+        assert {row for row in got if row[-1] in read} == {row for row in expected if row[-1] in read}, message
+        if kind in RANGES:
+            assert error is None, message
+            assert got == expected, message
+            # Refusals are few: the answers are some two a range, and the recent blocks come one by one.
+            assert calls < 2 * (audit.last // cap + 60), message
+        else:
+            assert error is not None, message
+
+
+# What balances, blooms and receipts are for.
+
+
+def test_logs_missing_near_the_head_are_refused(place: Place) -> None:
+    """A node that lasts in saying [] of a block whose receipts hold ours is refused, and named for it."""
+    audit, shelf = place.audit(), Shelf()
+    with Proxy(place.business.url, [without_logs(1.0, by_hash=True)]) as proxy:
+        error = pull(place, proxy, shelf)
+    assert error is not None
+    assert "whose receipts hold" in str(error)
+    assert_never_short(shelf, audit)
+    (score,) = shelf.all(ProviderScore)
+    assert "missing logs" in score.lies
+
+
+def test_one_of_several_logs_missing_near_the_head_is_found_once_final(place: Place) -> None:
+    """An answer with some logs may lack others: the settling pass reads them before they count as final."""
+    audit, shelf = place.audit(), Shelf()
+    last = audit.movements[-1].place.block_number
+    several = [move for move in audit.movements if move.asset.endswith(place.business.chain.token_address.lower())]
+    counts = [one for one in several if sum(one.place.block_hash == two.place.block_hash for two in several) > 1]
+    hidden = str(counts[0].place.transaction_hash)
+    assert last - counts[0].place.block_number < 12
+    with Proxy(place.business.url, [hiding(hidden)]) as proxy:
+        pull(place, proxy, shelf)
+        proxy.lies = []
+        assert pull(place, proxy, shelf) is None
+    assert_exact(shelf, audit)
