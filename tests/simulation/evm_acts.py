@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from payhealth.sandbox.chain import artifacts, token
+from payhealth.sandbox.chain import artifacts
 from payhealth.sandbox.chain.contract_user import ContractUser
 from payhealth.sandbox.chain.sending import Sending
 
@@ -41,6 +41,7 @@ class Cast:
     relayer: str
     intents: str
     stranger: str
+    faucet: str
     usdx: str
     auth: str
     spoof: str
@@ -71,9 +72,7 @@ def settled_in(chain: Any, later: Callable[[], datetime]) -> Cast:
             ("multicall", "Multicall3"),
         )
     }
-    cast = Cast(
-        deposits=deposits, customers=customers, usdx=chain.token_address, **people, **contracts
-    )
+    cast = Cast(deposits=deposits, customers=customers, usdx=chain.token_address, faucet=chain.faucet_address, **people, **contracts)
     everybody = [*deposits, *customers, *people.values()]
     coins = [Sending(sender=chain.faucet_address, to=who, value=1000 * ETHER) for who in everybody]
     chain.mine_block(coins, at=later())
@@ -188,7 +187,9 @@ class Acts:
         """Below the threshold, or just at it."""
         if self._chance.random() < 0.5:
             units = self._chance.choice([1, UNIT // 2 - 1, UNIT // 2])
-            return [self._call(self._customer(), self._cast.usdx, "DevToken", "transfer", self._ours(), units)]
+            return [
+                self._call(self._customer(), self._cast.usdx, "DevToken", "transfer", self._ours(), units)
+            ]
         wei = self._chance.choice([1, ETHER // 1000 - 1, ETHER // 1000])
         return [Sending(sender=self._customer(), to=self._ours(), value=wei, gas=21_000)]
 
@@ -225,7 +226,9 @@ class Acts:
             self._chance.shuffle(pretended)
             args = ("DevToken", "transferFrom", *pretended, 0)
             return [self._call(ends[0], self._chance.choice([self._cast.usdx, self._cast.spoof]), *args)]
-        return [self._call(self._customer(), self._cast.spoof, "DevToken", "transfer", ends[1], self._amount())]
+        return [
+            self._call(self._customer(), self._cast.spoof, "DevToken", "transfer", ends[1], self._amount())
+        ]
 
     def _coinbase(self) -> list[Sending]:
         """Paid by an operator that is known or is not, now and then with an id that was used before."""
@@ -243,7 +246,12 @@ class Acts:
         args = (self._cast.stranger, self._ours(), self._number().to_bytes(16, "big"))
         return [
             self._call(
-                self._customer(), self._cast.coinbase, "CoinbaseTransfers", "payNativeFor", *args, value=self._wei()
+                self._customer(),
+                self._cast.coinbase,
+                "CoinbaseTransfers",
+                "payNativeFor",
+                *args,
+                value=self._wei(),
             )
         ]
 
@@ -257,7 +265,9 @@ class Acts:
     def _authorised(self) -> list[Sending]:
         """Transfers that their holders signed, one or several in a transaction, each with its event."""
         count = self._chance.choice([1, 1, 2, 3])
-        senders = [self._chance.choice([self._customer(), self._customer(), self._ours()]) for _ in range(count)]
+        senders = [
+            self._chance.choice([self._customer(), self._customer(), self._ours()]) for _ in range(count)
+        ]
         to = [self._cast.treasury if one in self._cast.deposits else self._ours() for one in senders]
         if count == 3:
             senders[0], to[0] = self._customer(), self._cast.stranger
@@ -315,12 +325,6 @@ class Acts:
         return [self._call(self._customer(), self._cast.forwarder, *args)]
 
     def _minted(self) -> list[Sending]:
-        """The relayer's own tokens are none: only who holds some can pay; a sweep of all but nothing."""
-        return [
-            Sending(
-                sender=self._cast.relayer,
-                to=self._cast.usdx,
-                data=token.transfer(self._ours(), 1),
-                gas=token.TOKEN_GAS_LIMIT,
-            )
-        ]
+        """The token's own deployer gives a customer's address some."""
+        args = ("DevToken", "mint", self._ours(), self._amount())
+        return [self._call(self._cast.faucet, self._cast.usdx, *args)]

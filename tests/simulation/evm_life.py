@@ -149,7 +149,7 @@ class Life:
             return
         self.returned += len(back)
         if extra:
-            self._withdrawn[self.head()] = self.chance.choice([1])
+            self._withdrawn[self.head()] = 1
         self._grown()
 
     def reorg(self) -> None:
@@ -157,7 +157,9 @@ class Life:
         deepest = min(DEEPEST, self.head() - self.base, self.head() - (self.highest - FINAL_DEPTH) - 1)
         if deepest < 1:
             return
-        depth = min(deepest, self.chance.choice([self.chance.randrange(1, 6), self.chance.randrange(1, DEEPEST + 1)]))
+        depth = min(
+            deepest, self.chance.choice([self.chance.randrange(1, 6), self.chance.randrange(1, DEEPEST + 1)])
+        )
         fork, blocks = self.head() - depth, depth + self.chance.choice([1, 1, 2, 4])
         self._learn(range(fork + 1, self.head() + 1))
         again = self._branch(fork, blocks)
@@ -178,13 +180,15 @@ class Life:
     def _withdrawals(self) -> list[Withdrawal]:
         """One more payment of the beacon chain: the sandbox counts them a block, a real chain throughout."""
         before = sum(self._withdrawn.values())
-        paid = Withdrawal(recipient=self.cast.treasury, amount_gwei=self.chance.choice([10**6, 10**7 + before]))
+        paid = Withdrawal(
+            recipient=self.cast.treasury, amount_gwei=self.chance.choice([10**6, 10**7 + before])
+        )
         return [*(Withdrawal(recipient=_NOBODY, amount_gwei=0) for _ in range(before)), paid]
 
     # What was dropped and may return.
 
     def _may_return(self) -> bool:
-        return bool(self.chain.dropped()) and self.chance.random() < 0.4
+        return bool(self.chain.dropped()) and self.chance.random() < 0.3
 
     def _learn(self, numbers: Sequence[int]) -> None:
         for number in numbers:
@@ -209,8 +213,10 @@ class Life:
         return found
 
     def _returning(self, pending: dict[str, list[str]]) -> list[list[str]]:
-        whole = self.chance.random() < 0.4
-        kept = (names if whole else names[: self.chance.randrange(len(names) + 1)] for names in pending.values())
+        whole = self.chance.random() < 0.25
+        kept = (
+            names if whole else names[: self.chance.randrange(len(names) + 1)] for names in pending.values()
+        )
         return [names for names in kept if names]
 
     def _merged(self, queues: list[list[str]], blocks: Sequence[int]) -> list[Placed]:
@@ -224,10 +230,10 @@ class Life:
     def _branch(self, fork: int, blocks: int) -> list[Placed]:
         """What a new branch holds: nothing, the same in the same places, or some of it anywhere."""
         roll = self.chance.random()
-        if roll < 0.2:
+        if roll < 0.3:
             return []
         pending = self._pending(fork)
-        if roll < 0.4:
+        if roll < 0.45:
             names = sorted(
                 (name for queue in pending.values() for name in queue if self._sent[name].block > fork),
                 key=lambda name: (self._sent[name].block, self._sent[name].index),

@@ -297,7 +297,9 @@ def test_every_providers_refusal_of_a_range(py_evm: Place, kind: str) -> None:
             calls = [call["method"] for call in proxy.calls].count("eth_getLogs")
         got, expected = live(shelf), {row for row in truth(audit) if not row[0].endswith(":native")}
         read = claimed(shelf)
-        assert {row for row in got if row[-1] in read} == {row for row in expected if row[-1] in read}, message
+        assert {row for row in got if row[-1] in read} == {row for row in expected if row[-1] in read}, (
+            message
+        )
         if kind in RANGES:
             assert error is None, message
             assert got == expected, message
@@ -326,8 +328,12 @@ def test_one_of_several_logs_missing_near_the_head_is_found_once_final(place: Pl
     """An answer with some logs may lack others: the settling pass reads them before they count as final."""
     audit, shelf = place.audit(), Shelf()
     last = audit.movements[-1].place.block_number
-    several = [move for move in audit.movements if move.asset.endswith(place.business.chain.token_address.lower())]
-    counts = [one for one in several if sum(one.place.block_hash == two.place.block_hash for two in several) > 1]
+    several = [
+        move for move in audit.movements if move.asset.endswith(place.business.chain.token_address.lower())
+    ]
+    counts = [
+        one for one in several if sum(one.place.block_hash == two.place.block_hash for two in several) > 1
+    ]
     hidden = str(counts[0].place.transaction_hash)
     assert last - counts[0].place.block_number < 12
     with Proxy(place.business.url, [hiding(hidden)]) as proxy:
