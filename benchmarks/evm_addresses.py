@@ -32,6 +32,7 @@ from benchmarks.evm_support import (
     timed,
 )
 from payhealth.connectors.evm.source import EvmSource
+from payhealth.domain.records import Movement
 
 _AT_THE_ENDS = {"most_filters": 1000, "addresses_per_filter": 1000}
 _MODES: dict[str, dict[str, Any]] = {"the token's whole logs": {}, "filtered by address": _AT_THE_ENDS}
@@ -65,11 +66,10 @@ def kept(filled: Burst, addresses: list[str], mode: dict[str, Any], counted: Cou
         source = EvmSource(CONNECTOR, configured, transport=counted)
         pulled(source, store, head_at(filled.chain))
         source.close()
-        rows = store.rows("select movement_id, handle, amount from v_chain_transfers")
-        return Counter(
-            (row["movement_id"].split(":")[2], row["handle"].rpartition(":")[2], Decimal(row["amount"]))
-            for row in rows
-        )
+        read = store.records(Movement)
+        names = (read.column(name).to_pylist() for name in ("movement_id", "recipient", "amount"))
+        # An id is the chain's two parts, the transaction and the place in its block.
+        return Counter((name.split(":")[2], *rest) for name, *rest in zip(*names, strict=True))
 
 
 def main() -> int:
@@ -86,7 +86,9 @@ def main() -> int:
         print(f"{len(addresses):,} addresses, {options.logs:,} logs, {truth.total():,} of them ours")
         for name, mode in _MODES.items():
             counted, found = CountingTransport(), list[Paid]()
-            spent = timed(lambda mode=mode, to=counted, into=found: into.append(kept(filled, addresses, mode, to)))
+            spent = timed(
+                lambda mode=mode, to=counted, into=found: into.append(kept(filled, addresses, mode, to))
+            )
             exact = found == [truth]
             good &= exact
             print(

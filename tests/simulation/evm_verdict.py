@@ -265,7 +265,8 @@ class Judge:
                 yield gone.id, place.block_hash, "Transferred", gone.contract, name, reason, place.at
 
     def _links(self) -> Iterator[str]:
-        known = {row.movement_id for row in self._puller.rows(TransferObservation) if row.ignored_reason is None}
+        # A payment event may belong to dust, which is no movement.
+        known = {row.movement_id.removesuffix(":ignored") for row in self._puller.rows(TransferObservation)}
         for link in self._puller.rows(Link):
             if link.payment_key not in self._movements and link.payment_key not in known:
                 yield f"the link {link.alias} leads to {link.payment_key}, which is no payment"

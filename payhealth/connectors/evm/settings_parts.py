@@ -69,6 +69,7 @@ class ChainSettings(Strict):
     Args:
         finality_s: how long a block usually takes to become creditable, in seconds.
         fallback_depth: blocks on top of a final one, where the node lacks the tags.
+        max_head_age_s: how old the newest block may be, in seconds, before the node counts as stuck.
         native_logs: the contract that logs every move of the native coin (Polygon's).
         ignored_native_types: transaction types whose value is no payment (Arbitrum's).
         multicall3: the contract that reads many balances in one call.
@@ -81,6 +82,7 @@ class ChainSettings(Strict):
     slip44: Natural | None = None
     fallback_depth: Annotated[int, Field(ge=0, le=_MOST_DEPTH)] | None = None
     finality_s: Natural | None = None
+    max_head_age_s: Positive | None = None
     native_logs: str | None = None
     ignored_native_types: tuple[Natural, ...] | None = None
     multicall3: str | None = None

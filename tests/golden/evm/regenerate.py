@@ -133,7 +133,9 @@ def _answer(call: Mapping[str, Any], case: Mapping[str, Any], chain_id: int) -> 
     }
     said: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
     if method not in answers:
-        return said | {"error": {"code": -32601, "message": f"the method {method} does not exist/is not available"}}
+        return said | {
+            "error": {"code": -32601, "message": f"the method {method} does not exist/is not available"}
+        }
     return said | {"result": answers[method]()}
 
 

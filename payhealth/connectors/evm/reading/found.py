@@ -23,6 +23,7 @@ class Reading:
         headers: the blocks that were read one by one, oldest first; empty for ranges.
         times: block hash -> moment, of every block that holds something.
         raw_logs: how many logs the node gave.
+        copies: unregistered contract -> the registered symbol that it copies.
     """
 
     logs: list[LogColumns] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Reading:
     headers: list[Header] = field(default_factory=list)
     times: dict[str, datetime] = field(default_factory=dict)
     raw_logs: int = 0
+    copies: dict[str, str] = field(default_factory=dict)
 
     @property
     def objects(self) -> int:
@@ -55,6 +57,7 @@ class Reading:
         self.rejected += other.rejected
         self.times.update(other.times)
         self.raw_logs += other.raw_logs
+        self.copies.update(other.copies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

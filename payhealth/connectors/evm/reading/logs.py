@@ -14,6 +14,7 @@ from payhealth.connectors.evm.reading.found import Reading
 from payhealth.connectors.evm.reading.moves import concerning
 from payhealth.connectors.evm.reading.recent import ChainMovedError
 from payhealth.connectors.evm.reading.translate import rejection
+from payhealth.connectors.evm.registry.chains import is_pseudo_contract
 from payhealth.connectors.evm.wire import columns
 from payhealth.connectors.evm.wire.columns import LogColumns, log_columns
 from payhealth.connectors.evm.wire.events import (
@@ -65,6 +66,12 @@ def read_logs(
     _add_events(found, events, book, belongs)
     _add_times(found.reading, tokens, ours)
     return found
+
+
+def strangers(reading: Reading, book: Book) -> set[str]:
+    """The contracts among a reading's token transfers that nobody registered."""
+    found = {token for logs in reading.logs for token in logs.token.unique().to_pylist()}
+    return {token for token in found - _known(book) if not is_pseudo_contract(token)}
 
 
 def _told_apart(raws: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from payhealth.connectors.evm.rpc.node import Top
 from payhealth.connectors.evm.settings import EvmSettings
@@ -31,14 +32,14 @@ class Marks:
         )
 
 
-def marks_of(top: Top, settings: EvmSettings, known_final: int | None, provider: str) -> Marks:
+def marks_of(top: Top, settings: EvmSettings, known_final: int | None, provider: str, now: datetime) -> Marks:
     """The marks that a node's answers and the configured finality come to.
 
     Args:
         known_final: the last final block of earlier pulls; what was final stays so.
 
     Raises:
-        SourceUnavailableError: the node is behind what was final.
+        SourceUnavailableError: the node is behind what was final, or its newest block is too old.
         SourceDataError: the chain has not reached the configured start.
     """
     head = top.head
@@ -46,6 +47,12 @@ def marks_of(top: Top, settings: EvmSettings, known_final: int | None, provider:
         raise SourceUnavailableError(
             f"{provider}: is behind: its head {head.number} lies below block {known_final}, "
             "which was final before"
+        )
+    age_s, most_s = (now - head.at).total_seconds(), settings.info.max_head_age_s
+    if most_s is not None and age_s > most_s:
+        raise SourceUnavailableError(
+            f"{provider}: its newest block, {head.number}, is {age_s:,.0f} s old; more than {most_s} s means "
+            "that the node is stuck, or the chain"
         )
     if settings.start_block > head.number:
         raise SourceDataError(

@@ -12,7 +12,8 @@ from payhealth.connectors.evm.reading.emptiness import Emptiness
 from payhealth.connectors.evm.reading.filters import LogFilters
 from payhealth.connectors.evm.reading.found import Reading
 from payhealth.connectors.evm.reading.internals import Internals
-from payhealth.connectors.evm.reading.logs import Logs, read_logs
+from payhealth.connectors.evm.reading.logs import Logs, read_logs, strangers
+from payhealth.connectors.evm.reading.lookalikes import LookAlikes
 from payhealth.connectors.evm.reading.natives import Open, close_natives, open_natives
 from payhealth.connectors.evm.reading.payment_events import PaymentEvents
 from payhealth.connectors.evm.reading.quorum import agreed
@@ -73,6 +74,7 @@ class Scanner:
         self._internals = Internals(node) if settings.native and settings.traces else None
         self._emptiness = Emptiness(node, settings, sorted(self._watched))
         self._native = settings.native
+        self._copies = LookAlikes(node, settings)
         self._asked: dict[Place, list[object]] = {}
 
     @property
@@ -238,6 +240,7 @@ class Scanner:
                     reading.transfers += self._internals.of(blocks, self._watched)
         except WireError as error:
             raise SourceDataError(f"{self._node.client.provider}: {error}") from None
+        reading.copies = self._copies.of(strangers(reading, self._book))
         events = self._events.ours(logs.events)
         self._add_times(reading, [(event.block_number, event.block_hash) for event in events])
         told = {event.transaction_hash: event.block_hash for event in events}

@@ -27,14 +27,14 @@ def top_of(
         known_final: the last final block of earlier pulls.
 
     Raises:
-        SourceUnavailableError: every provider is behind.
+        SourceUnavailableError: every provider is behind, or stuck.
         SourceDataError: the chain has not reached the configured start.
     """
     client = node.client
     for attempt in range(len(client.providers)):
         top = node.top(tip.number if tip else None, _hoped(settings, tip, now))
         try:
-            return top, marks_of(top, settings, known_final, client.provider)
+            return top, marks_of(top, settings, known_final, client.provider, now)
         except SourceUnavailableError as behind:
             client.blame(Lie.STALE_HEAD, behind.message)
             if attempt + 1 == len(client.providers):

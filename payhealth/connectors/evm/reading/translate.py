@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from payhealth.connectors.evm.reading.book import STREAM, Book
 from payhealth.connectors.evm.reading.moves import Moves
+from payhealth.connectors.evm.registry.chains import is_pseudo_contract
 from payhealth.connectors.evm.wire import columns
 from payhealth.connectors.evm.wire.columns import LogColumns
 from payhealth.connectors.evm.wire.values import Header, Transfer
@@ -27,6 +28,7 @@ from payhealth.domain.times import to_us
 ZERO_VALUE = "zero value"
 UNREGISTERED = "unregistered token"
 DUST = "dust"
+NATIVE_LOG = "the log of a native move, which counts by itself"
 _RAW_BYTES = 4096
 _MOMENT = pa.timestamp("us", tz="UTC")
 
@@ -44,10 +46,17 @@ class Sorted:
     rejected: tuple[Rejected, ...]
 
 
-def sorted_out(logs: LogColumns, natives: Sequence[Transfer], book: Book) -> Sorted:
-    """Tell apart what counts of some logs and single transfers that concern us."""
+def sorted_out(
+    logs: LogColumns, natives: Sequence[Transfer], book: Book, copies: Mapping[str, str] | None = None
+) -> Sorted:
+    """Tell apart what counts of some logs and single transfers that concern us.
+
+    Args:
+        copies: unregistered contract -> the registered symbol that it copies.
+    """
     registered = np.asarray(pc.is_in(logs.token, value_set=book.token_column))
-    strange = _strangers(columns.selected(logs, ~registered), book) if not registered.all() else []
+    others = columns.selected(logs, ~registered)
+    strange = _strangers(others, book, copies or {}) if len(others) else []
     ours = logs if registered.all() else columns.selected(logs, registered)
     of_logs, bad_rows = Moves.of_logs(ours, book)
     of_natives, bad_natives = Moves.of_transfers(natives, book)
@@ -64,7 +73,7 @@ def sorted_out(logs: LogColumns, natives: Sequence[Transfer], book: Book) -> Sor
     )
 
 
-def _strangers(logs: LogColumns, book: Book) -> list[tuple[dict[str, Any], str]]:
+def _strangers(logs: LogColumns, book: Book, copies: Mapping[str, str]) -> list[tuple[dict[str, Any], str]]:
     """Nobody vouches for the decimals of a token that is not registered: its units are in the reason."""
     names = zip(
         *(getattr(logs, name).to_pylist() for name in ("token", "sender", "recipient", "transaction_hash")),
@@ -85,10 +94,17 @@ def _strangers(logs: LogColumns, book: Book) -> list[tuple[dict[str, Any], str]]
                 "block_hash": block,
                 "block_number": number,
             },
-            f"{UNREGISTERED}, {columns.units_at(logs, row)} units",
+            _stranger_reason(token, columns.units_at(logs, row), copies),
         )
         for row, (token, sender, recipient, transaction, index, block, number) in enumerate(names)
     ]
+
+
+def _stranger_reason(token: str, units: int, copies: Mapping[str, str]) -> str:
+    if is_pseudo_contract(token):
+        return NATIVE_LOG
+    copied = f"look-alike of {copies[token]}: " if token in copies else ""
+    return f"{copied}{UNREGISTERED}, {units} units"
 
 
 def _dust_reason(row: Mapping[str, Any], book: Book) -> str:

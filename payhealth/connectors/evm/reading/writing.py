@@ -55,7 +55,7 @@ def records_of(
         after_reorgs: whether any block was ever lost.
         priced: assets that need a price at the payment's block.
     """
-    sorted_ = sorted_out(reading.all_logs(), reading.transfers, book)
+    sorted_ = sorted_out(reading.all_logs(), reading.transfers, book, reading.copies)
     moves = sorted_.moves
     back = come_back(moves, book, stored, after_reorgs=after_reorgs)
     table = movement_table(moves, back.ids, reading.times, book)

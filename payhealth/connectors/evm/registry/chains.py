@@ -78,6 +78,8 @@ class ChainInfo:
         block_ms: usual time between blocks, in milliseconds.
         safe_s: usual time until the node calls a block safe, in seconds.
         finalized_s: the same until finalized.
+        max_head_age_s: how old the newest block may be, in seconds; with an older one the node is stuck,
+            or the chain is. None where blocks come as they are wanted.
         ignored_native_types: transaction types whose value is no payment.
         native_logs: the contract that logs every move of the native coin, None where nothing does.
         deposit_type: the transaction type of deposits from the layer below, which no log tells.
@@ -97,6 +99,7 @@ class ChainInfo:
     block_ms: int = 12_000
     safe_s: int = 480
     finalized_s: int = 960
+    max_head_age_s: int | None = None
     ignored_native_types: frozenset[int] = frozenset()
     native_logs: str | None = None
     deposit_type: int | None = None
