@@ -27,6 +27,10 @@ READ_SKEW = timedelta(seconds=30)
 """By so much the clocks of a source's machines may be apart: inside it no reading counts as the later one."""
 
 
+READ_ANEW = "is being read anew, because what is looked for has changed"
+"""How a stream counts from a batch that begins anew until a pull ends well: as failed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What one step of a pull brings: committed whole, or not at all.
@@ -40,6 +44,8 @@ class Batch:
         progress: how far the stream has come, where the source knows its length.
         objects_read: vendor objects read in this step, rejected ones included.
         requests: calls made for this step.
+        anew: what was covered of the stream before counts no longer: other things are looked for now. Until a
+            pull of it ends well the stream counts as failed.
     """
 
     stream: str
@@ -50,6 +56,7 @@ class Batch:
     requests: int = 0
     read_at: datetime | None = None
     progress: StreamProgress | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from payhealth.domain.coverage import CoverageUnit, CoverageWindow, StreamState, merge
 from payhealth.domain.results import CheckResult
-from payhealth.ports import PullOutcome, StreamPlan
+from payhealth.ports import READ_ANEW, PullOutcome, StreamPlan
 from payhealth.store.runs import json_text
 from payhealth.store.tables import table
 from payhealth.store.windows import merged
@@ -27,6 +27,29 @@ def save_windows(connection: Connection, windows: Sequence[CoverageWindow]) -> N
         wanted = merged([*known, *added])
         if wanted != known:
             _replace_windows(connection, stream, wanted)
+
+
+def begin_anew(connection: Connection, connector: str, stream: str, now: datetime) -> None:
+    """Take a stream's coverage away: it was of something else than is looked for now."""
+    rows = table("coverage_window")
+    connection.execute(delete(rows).where(rows.c.connector == connector, rows.c.stream == stream))
+    save_outcome(connection, anew_outcome(connector, stream, now))
+
+
+def anew_outcome(connector: str, stream: str, now: datetime) -> PullOutcome:
+    """What stands for a stream's last pull while it is read anew."""
+    return PullOutcome(
+        connector=connector,
+        stream=stream,
+        started_at=now,
+        finished_at=now,
+        objects_read=0,
+        new=0,
+        changed=0,
+        rejected=0,
+        requests=0,
+        error=READ_ANEW,
+    )
 
 
 def windows_of(connection: Connection, connector: str, stream: str, unit: str) -> list[CoverageWindow]:

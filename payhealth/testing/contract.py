@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, pairwise
+from random import Random
 from typing import Any
 
-from payhealth.domain.coverage import StreamState, holes
+from payhealth.domain.coverage import CoverageUnit, StreamState, holes
 from payhealth.domain.errors import AmountError, InputError, SourceError, TimeError
 from payhealth.domain.money import MAX_SCALED, from_scaled
 from payhealth.domain.record import Record
@@ -24,6 +25,13 @@ from payhealth.testing import samples
 from payhealth.testing.memory import MemoryStore
 
 _MAX_STEPS = 10_000
+CHAIN_PLAN = StreamPlan(stream="charges", unit=CoverageUnit.BLOCK, required_lower=0)
+COVERAGE_KINDS: tuple[dict[str, Any], ...] = (
+    {"finality": "seen"},
+    {"finality": "final"},
+    {"finality": "final", "refuted": True},
+    {"finality": "final", "unproved": False},
+)
 EXTREMES = tuple(from_scaled(scaled) for scaled in (-MAX_SCALED, -1, 0, 1, MAX_SCALED))
 
 
@@ -40,6 +48,12 @@ def rows_of(store: Store, kind: type[Record]) -> list[dict[str, Any]]:
     """Current records in order of their keys, without the store's own moments."""
     rows = store.records(kind).drop_columns(["recorded_at", "first_recorded_at"]).to_pylist()
     return sorted(rows, key=lambda row: tuple(str(row[name]) for name in kind.KEY))
+
+
+def _units(stretches: tuple[tuple[int, int], ...]) -> set[int]:
+    """Every unit of half-open stretches, which must be ascending and apart."""
+    assert all(left[1] < right[0] for left, right in pairwise(stretches))
+    return {unit for lower, upper in stretches for unit in range(lower, upper)}
 
 
 class StoreContract:
@@ -177,6 +191,78 @@ class StoreContract:
         }
         assert store.lookup(Movement, "other", "movement_id", wanted).num_rows == 0
         assert store.lookup(Movement, "cards", "movement_id", []).num_rows == 0
+
+    def test_records_are_found_between_two_numbers(self, store: Store) -> None:
+        """The current rows of one connector whose column lies in ``[lower, upper)``; no number, no row."""
+        heights: dict[str, int | None] = {
+            "m_4": 4,
+            "m_5": 5,
+            "m_7": 7,
+            "m_8": 8,
+            "m_none": None,
+            "m_moved": 6,
+        }
+        rows = [samples.movement(name, block_number=height) for name, height in heights.items()]
+        elsewhere = samples.movement("m_other", connector="other", block_number=5)
+        self.commit(store, *rows)
+        store.commit("other", Batch(stream="charges", records={Movement: [elsewhere]}))
+        moved = [samples.movement("m_moved", block_number=99)]
+        batch = Batch(stream="charges", records={Movement: moved}, read_at=samples.MOMENT)
+        store.commit("cards", batch)
+        assert self.between(store, 5, 8) == {"m_5", "m_7"}
+        assert self.between(store, 0, 100) == {"m_4", "m_5", "m_7", "m_8", "m_moved"}
+        assert self.between(store, 8, 5) == self.between(store, 5, 5) == set()
+        [row] = store.between(Movement, "cards", "block_number", 99, 100).to_pylist()
+        assert (row["status"], row["block_number"], row["read_at"]) == ("succeeded", 99, samples.MOMENT)
+        assert store.between(Movement, "cards", "block_number", 0, 2**62).num_rows == 5
+        assert store.between(Movement, "nobody", "block_number", 0, 100).num_rows == 0
+        found = store.between(Movement, "cards", "block_number", 5, 8)
+        assert found.schema == store.lookup(Movement, "cards", "movement_id", ["m_5"]).schema
+
+    def between(self, store: Store, lower: int, upper: int) -> set[str]:
+        """The movements of the cards whose block lies in ``[lower, upper)``."""
+        rows = store.between(Movement, "cards", "block_number", lower, upper).to_pylist()
+        return {row["movement_id"] for row in rows}
+
+    def test_a_refuted_stretch_is_a_hole_until_it_is_proved(self, store: Store) -> None:
+        """A balance takes back what reading said; reading again does not give it back, a proof does."""
+        self.cover(store, (0, 100, {"finality": "final"}))
+        self.cover(store, (40, 50, {"finality": "final", "refuted": True}))
+        state = self.state(store, CHAIN_PLAN)
+        assert (state.covered, state.refuted) == (((0, 40), (50, 100)), ((40, 50),))
+        self.cover(store, (30, 60, {"finality": "final"}))
+        assert self.state(store, CHAIN_PLAN).refuted == ((40, 50),)
+        self.cover(store, (45, 60, {"finality": "final", "unproved": False}))
+        state = self.state(store, CHAIN_PLAN)
+        assert (state.covered, state.refuted) == (((0, 40), (45, 100)), ((40, 45),))
+        self.cover(store, (0, 50, {"finality": "final", "unproved": False}))
+        state = self.state(store, CHAIN_PLAN)
+        assert (state.covered, state.refuted) == (((0, 100),), ())
+
+    def test_coverage_is_told_unit_by_unit(self, store: Store) -> None:
+        """Random windows in random steps: covered is what any window covers, refuted what none proves."""
+        random = Random(20)  # noqa: S311 - a seed, so that a failure comes again
+        covered, refuted, proved = set[int](), set[int](), set[int]()
+        for _ in range(40):
+            lower = random.randrange(60)
+            kind: dict[str, Any] = random.choice(COVERAGE_KINDS)
+            upper = lower + random.randrange(12)
+            self.cover(store, (lower, upper, kind))
+            units = set(range(lower, upper))
+            covered |= units
+            refuted |= units if kind.get("refuted") else set()
+            proved |= set() if kind.get("unproved", True) else units
+            state = self.state(store, CHAIN_PLAN)
+            assert _units(state.refuted) == refuted - proved
+            assert _units(state.covered) == covered - (refuted - proved)
+
+    def cover(self, store: Store, *windows: tuple[int, int, dict[str, Any]]) -> None:
+        """Commit windows of blocks as one step."""
+        made = [
+            samples.window(lower, upper, unit=CoverageUnit.BLOCK, **values)
+            for lower, upper, values in windows
+        ]
+        store.commit("cards", Batch(stream="charges", records={}, windows=made))
 
     def test_changes_come_in_the_order_of_commits(self, store: Store) -> None:
         """Every version after a number, each once, and nothing after the last."""

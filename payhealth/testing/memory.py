@@ -17,7 +17,7 @@ from payhealth.domain.coverage import CoverageWindow, StreamState, merge
 from payhealth.domain.record import Record
 from payhealth.domain.records import RECORD_TYPES, Rejected
 from payhealth.domain.times import utc
-from payhealth.ports import READ_SKEW, Batch, PullOutcome, RunChanges, StreamPlan, WriteCounts
+from payhealth.ports import READ_ANEW, READ_SKEW, Batch, PullOutcome, RunChanges, StreamPlan, WriteCounts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,6 +94,10 @@ class MemoryStore:
         counts = WriteCounts()
         for kind, records in rows.items():
             counts = _plus(counts, self._add(kind, records, now, batch.read_at))
+        if batch.anew:
+            here = (connector, batch.stream)
+            self._windows = [one for one in self._windows if (one.connector, one.stream) != here]
+            self._outcomes.append(_anew(connector, batch.stream, now))
         self._windows.extend(batch.windows)
         if batch.cursor is not None:
             self._cursors[connector, batch.stream] = batch.cursor
@@ -255,6 +259,21 @@ class MemoryStore:
         if self._views is not None:
             self._views.close()
             self._views = None
+
+
+def _anew(connector: str, stream: str, now: datetime) -> PullOutcome:
+    return PullOutcome(
+        connector=connector,
+        stream=stream,
+        started_at=now,
+        finished_at=now,
+        objects_read=0,
+        new=0,
+        changed=0,
+        rejected=0,
+        requests=0,
+        error=READ_ANEW,
+    )
 
 
 def _refuted(windows: Sequence[CoverageWindow]) -> tuple[tuple[int, int], ...]:

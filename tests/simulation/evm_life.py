@@ -22,7 +22,7 @@ from tests.auditor.evm_node import Node
 from tests.simulation.evm_acts import DUST_NATIVE, DUST_TOKEN, Acts, Cast, settled_in
 
 GENESIS_AT = datetime(2026, 1, 5, tzinfo=UTC)
-FINAL_DEPTH = 40
+FINAL_DEPTH = 32
 DEEPEST = 30
 DEVCHAIN, ANVIL = "devchain", "anvil"
 _NATIVE = ("ETH", "eip155:31337/slip44:60")

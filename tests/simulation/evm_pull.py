@@ -207,7 +207,7 @@ class Puller:
     def settle(self) -> None:
         """Let everything become final, the balances' readings too, and pull until nothing changes."""
         for _ in range(2):
-            self.life.quiet(FINAL_DEPTH + 5)
+            self.life.quiet(FINAL_DEPTH + 2)
             self.pull()
         for _ in range(6):
             if not self.pull():

@@ -19,6 +19,7 @@ from payhealth.domain.chain_records import (
 from payhealth.domain.records import Link, Movement, Rejected
 from tests.auditor import evm_facts as auditor
 from tests.auditor.evm import identities
+from tests.auditor.evm_node import Node
 from tests.auditor.evm_witness import Payment, Verdict
 from tests.simulation.evm_life import FINAL_DEPTH
 from tests.simulation.evm_pull import NAME, Puller
@@ -195,7 +196,7 @@ class Judge:
             if row.canonical != stands:
                 yield f"sighting {row.movement_id} in {row.block_number}: canonical {row.canonical}"
             if row.canonical and row.ignored_reason is not None:
-                reason = _REASONS.get(row.ignored_reason.partition(",")[0].partition(":")[0], row.ignored_reason)
+                reason = next((name for words, name in _REASONS.items() if words in row.ignored_reason), "")
                 key = (row.transaction_hash, row.position, reason, row.block_hash, row.sender, row.recipient)
                 seen[(*key, row.block_at)] += 1
         wanted = Counter(
@@ -298,12 +299,23 @@ class Judge:
         for row in rows.values():
             if row.state != "proved" or row.difference is not None or not (row.proved_block or 0) <= final:
                 yield f"balance not proved: {row}"
+            elif row.proved_amount != self._held(row.address, row.asset.lower(), row.proved_block or 0):
+                yield f"the node holds another balance: {row}"
         for (address, asset), block in self._last_moves().items():
             row_of = rows.get((address, asset))
             if row_of is None:
                 yield f"nothing proves {asset} of {address}"
             elif (row_of.proved_block or 0) < block:
                 yield f"{asset} of {address} moved at {block} and is proved up to {row_of.proved_block}"
+
+    def _held(self, address: str, asset: str, block: int) -> Decimal:
+        """What the node says that an address held after a block."""
+        token = self._audit.business.assets()[asset]
+        with Node(self._puller.life.url) as node:
+            if token is None:
+                return auditor.exact(int(node.ask("eth_getBalance", address, hex(block)), 16), 18)
+            call = {"to": token, "data": "0x70a08231" + address[2:].rjust(64, "0")}
+            return auditor.exact(int(node.ask("eth_call", call, hex(block)), 16), 6)
 
     def _last_moves(self) -> dict[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -370,17 +371,94 @@ def test_a_start_beyond_the_head_is_refused() -> None:
         pull(busy(), Shelf(), start_block=999)
 
 
-def test_a_poll_at_the_tip_costs_a_few_requests() -> None:
-    """One new block costs at most five HTTP requests, however many addresses there are."""
-    node, shelf = busy(80), Shelf()
+FINAL_DEPTHS = {"far below the head": 65, "within the new blocks": 12}
+
+
+def _polls(node: FakeNode, blocks: int, **changes: Any) -> list[int]:
+    """HTTP requests of each of three polls of a warm source, with so many new blocks before each."""
+    shelf, warm = Shelf(), source(node, **changes)
+
+    def poll() -> int:
+        before, at = node.posts, datetime.fromtimestamp(node.blocks[-1].timestamp + 5, UTC)
+        warm.verify()
+        for batch in warm.pull("transfers", shelf.cursors.get("transfers"), at, shelf):
+            shelf.commit(batch)
+        return node.posts - before
+
+    poll()
+    poll()
+    counted = []
+    for _ in range(3):
+        for number in range(blocks):
+            node.mine(deposit(f"tip{node.head}", to=OURS[number % 4]))
+        counted.append(poll())
+    native = changes.get("assets") != []
+    assert_exact(shelf, node, ours=OURS, native=native)
+    return counted
+
+
+@pytest.mark.parametrize("final_depth", FINAL_DEPTHS.values(), ids=FINAL_DEPTHS)
+@pytest.mark.parametrize("blocks", [1, 5, 40])
+def test_a_poll_at_the_tip_costs_a_few_requests(blocks: int, final_depth: int) -> None:
+    """Tokens only, with balances: at most three HTTP requests a poll, however many blocks are new."""
+    node = busy(100, final_depth=final_depth)
+    assert max(_polls(node, blocks, assets=[], addresses=list(OURS))) <= 3
+
+
+@pytest.mark.parametrize("blocks", [1, 5, 40])
+def test_a_poll_at_the_tip_costs_the_same_with_many_addresses(blocks: int) -> None:
+    """With 1500 addresses: two requests, and as many as 200 balances and their openings take."""
     many = [f"0x{number:040x}" for number in range(0x1000, 0x1000 + 1500)]
-    changes: dict[str, Any] = {"assets": [], "addresses": [*OURS, *many]}
-    pull(node, shelf, **changes)
-    node.mine(deposit("tip"))
-    before = node.posts
-    pull(node, shelf, **changes)
-    assert node.posts - before <= 5
-    assert_exact(shelf, node, ours=OURS, native=False)
+    node = busy(100, final_depth=65)
+    assert max(_polls(node, blocks, assets=[], addresses=[*OURS, *many])) <= 8
+    node = busy(100, final_depth=65)
+    assert max(_polls(node, blocks, assets=[], addresses=[*OURS, *many], balances=False)) <= 3
+
+
+@pytest.mark.parametrize("blocks", [1, 5])
+def test_a_poll_at_the_tip_for_the_coin_costs_a_few_requests(blocks: int) -> None:
+    """Native coins too, on a node without traces: that it has none is found out once, not at each poll."""
+    node = busy(100, final_depth=65)
+    assert max(_polls(node, blocks, addresses=list(OURS))) <= 3
+
+
+@pytest.mark.parametrize("blocks", [1, 5])
+def test_a_poll_at_the_tip_with_traces_costs_one_request_more(blocks: int) -> None:
+    """Where the node traces, the traces of the new blocks are one request."""
+    node = busy(100, final_depth=65)
+
+    def traced(method: str, params: list[Any]) -> Any:
+        if method != "debug_traceBlockByHash":
+            return None
+        calls = [
+            {"type": "CALL", "from": tx.sender, "to": tx.to, "value": "0x0"} for tx in _txs(node, params)
+        ]
+        return [
+            {"txHash": tx.hash, "result": call} for tx, call in zip(_txs(node, params), calls, strict=True)
+        ]
+
+    node.on_call = traced
+    assert max(_polls(node, blocks, addresses=list(OURS))) <= 4
+
+
+def _txs(node: FakeNode, params: list[Any]) -> tuple[Tx, ...]:
+    return node.known[params[0]].txs
+
+
+def test_a_block_that_is_lost_again_after_it_had_returned() -> None:
+    """Two branches that take turns: each step is whole, and what stands is that of the branch read last."""
+    node, shelf = busy(20), Shelf()
+    node.mine(deposit("swings"))
+    first = list(node.blocks)
+    node.drop(2)
+    node.mine()
+    node.mine()
+    node.mine()
+    second = list(node.blocks)
+    for blocks in (first, second, first, second, first):
+        node.blocks = list(blocks)
+        pull(node, shelf)
+        assert_exact(shelf, node)
 
 
 def test_only_registered_assets_are_asked_for() -> None:

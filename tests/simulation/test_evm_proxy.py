@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import orjson
 import pytest
 
 from payhealth.bootstrap import application
@@ -23,6 +24,7 @@ from payhealth.domain.errors import SourceDataError, SourceError
 from payhealth.domain.records import Movement
 from payhealth.domain.results import Outcome
 from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
+from payhealth.sandbox.chain.contract_user import ContractUser
 from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.rpc import build_app
 from payhealth.sandbox.chain.sending import Sending
@@ -42,6 +44,7 @@ from tests.simulation.evm_proxy import (
     hiding,
     lagging,
     nulls,
+    plain_http,
     sent,
     shuffled,
     with_a_log_of,
@@ -94,21 +97,32 @@ def lived(chain: Any, url: str, *, seed: int = 5, acts: int = 45) -> Place:
     """A business that has lived for a while."""
     place = Place(Business(chain=chain, url=url))
     place.live_on(random.Random(seed), acts)
-    # Several transfers of ours in one block, not far from the head.
-    made = place.business
-    calls = [made.chain.call_data("DevToken", "transfer", to, 7 * TOKEN) for to in made.deposits]
-    orders = [Sending(sender=made.customer, to=made.chain.token_address, data=call) for call in calls]
-    made.chain.mine_block(orders, at=made.later())  # type: ignore[attr-defined]
+    several(place)
     place.live_on(random.Random(seed + 1), 4)
     return place
 
 
+def several(place: Place) -> list[str]:
+    """Mine several payments in one block; gives their transactions."""
+    made, chain = place.business, cast("ContractUser", place.business.chain)
+    calls = [chain.call_data("DevToken", "transfer", to, 7 * TOKEN) for to in made.deposits]
+    orders = [Sending(sender=made.customer, to=made.chain.token_address, data=call) for call in calls]
+    return [receipt["transactionHash"] for receipt in chain.mine_block(orders, at=made.later())]
+
+
+@contextmanager
+def on_py_evm(*, seed: int = 3, acts: int = 6, **node: Any) -> Iterator[Place]:
+    """A young chain in process; blocks are final 12 below the head."""
+    chain = DevChain(seed=seed, genesis_at=GENESIS_AT)
+    with LoopbackServer(build_app(chain, **node)) as server:
+        yield lived(chain, server.url, acts=acts)
+
+
 @pytest.fixture(scope="module")
 def py_evm() -> Iterator[Place]:
-    """A chain in process that stands still; blocks are final 12 below the head."""
-    chain = DevChain(seed=3, genesis_at=GENESIS_AT)
-    with LoopbackServer(build_app(chain)) as server:
-        yield lived(chain, server.url)
+    """A chain in process that stands still."""
+    with on_py_evm(acts=45) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +144,8 @@ def place(request: pytest.FixtureRequest) -> Place:
 def pull(place: Place, proxy: Proxy, shelf: Shelf, **changes: Any) -> SourceError | None:
     """Pull once through a proxy; a refusal is one clear line without the URL's secret."""
     base = {"rpc_urls": [proxy.url], "attempts": 3, "timeout_s": 5}
-    source = EvmSource("chain", place.business.settings(**{**base, **changes}), sleep=lambda _: None)
+    settings = place.business.settings(**{**base, **changes})
+    source = EvmSource("chain", settings, transport=plain_http(), sleep=lambda _: None)
     try:
         for batch in source.pull("transfers", shelf.cursors.get("transfers"), NOW, shelf):
             shelf.commit(batch)
@@ -278,35 +293,31 @@ def test_a_chain_that_goes_on_under_lies(seed: int) -> None:
             assert_exact(shelf, place.audit())
 
 
-def _wordings() -> list[tuple[str, str, str]]:
-    return [
-        (row["class"], one["provider"], one["message"]) for row in table()["fault"] for one in row["example"]
-    ]
+def _wordings() -> list[tuple[str, str]]:
+    rows = table()["fault"]
+    return [(one.get("class", row["class"]), one["message"]) for row in rows for one in row["example"]]
 
 
-@pytest.mark.parametrize("kind", sorted({kind for kind, _, _ in _wordings()}))
+@pytest.mark.parametrize("kind", sorted({kind for kind, _ in _wordings()}))
 def test_every_providers_refusal_of_a_range(py_evm: Place, kind: str) -> None:
     """Each wording of the table, with a cap behind it: too much is asked again smaller, the rest refuses."""
-    audit = py_evm.audit()
-    wordings = [message for its, _, message in _wordings() if its == kind]
-    for at, message in enumerate(wordings):
-        shelf, cap = Shelf(), (1, 4, 11)[at % 3]
-        # The numbers in the words are those of some other question: the cap behind them is what holds.
-        with Proxy(py_evm.business.url, [capped(cap, message)]) as proxy:
-            error = pull(py_evm, proxy, shelf, assets=[], balances=False)
-            calls = [call["method"] for call in proxy.calls].count("eth_getLogs")
-        got, expected = live(shelf), {row for row in truth(audit) if not row[0].endswith(":native")}
-        read = claimed(shelf)
-        assert {row for row in got if row[-1] in read} == {row for row in expected if row[-1] in read}, (
-            message
-        )
-        if kind in RANGES:
-            assert error is None, message
-            assert got == expected, message
-            # Refusals are few: the answers are some two a range, and the recent blocks come one by one.
-            assert calls < 2 * (audit.last // cap + 60), message
-        else:
-            assert error is not None, message
+    audit, start = py_evm.audit(), 25
+    expected = {row for row in truth(audit) if row[-1] >= start and not row[0].endswith(":native")}
+    with Proxy(py_evm.business.url) as proxy:
+        for at, message in enumerate(message for its, message in _wordings() if its == kind):
+            # The numbers in the words are those of another question: the cap behind them is what holds.
+            shelf, cap = Shelf(), (1, 4, 11)[at % 3]
+            proxy.lies = [capped(cap, message)]
+            proxy.calls.clear()
+            error = pull(py_evm, proxy, shelf, assets=[], balances=False, start_block=start)
+            read = claimed(shelf)
+            assert live(shelf) == {row for row in expected if row[-1] in read}, message
+            assert (error is None) is (kind in RANGES), message
+            if error is None:
+                assert read == set(range(start, audit.last + 1)), message
+                # Each range is found out to be too long once at most, and each recent block is asked by its hash.
+                calls = [call["method"] for call in proxy.calls].count("eth_getLogs")
+                assert calls < 4 * (audit.last - start) + 40, message
 
 
 # What balances, blooms and receipts are for.
@@ -324,20 +335,137 @@ def test_logs_missing_near_the_head_are_refused(place: Place) -> None:
     assert "missing logs" in score.lies
 
 
-def test_one_of_several_logs_missing_near_the_head_is_found_once_final(place: Place) -> None:
+def test_one_of_several_logs_missing_near_the_head_is_found_once_final() -> None:
     """An answer with some logs may lack others: the settling pass reads them before they count as final."""
-    audit, shelf = place.audit(), Shelf()
-    last = audit.movements[-1].place.block_number
-    several = [
-        move for move in audit.movements if move.asset.endswith(place.business.chain.token_address.lower())
-    ]
-    counts = [
-        one for one in several if sum(one.place.block_hash == two.place.block_hash for two in several) > 1
-    ]
-    hidden = str(counts[0].place.transaction_hash)
-    assert last - counts[0].place.block_number < 12
-    with Proxy(place.business.url, [hiding(hidden)]) as proxy:
+    with on_py_evm() as place, Proxy(place.business.url) as proxy:
+        shelf, hidden = Shelf(), several(place)[1]
+        place.business.chain.mine(at=place.business.later(), blocks=3)
+        proxy.lies = [hiding(hidden)]
         pull(place, proxy, shelf)
         proxy.lies = []
+        place.business.chain.mine(at=place.business.later(), blocks=20)
         assert pull(place, proxy, shelf) is None
+        assert_exact(shelf, place.audit())
+
+
+@pytest.mark.parametrize("near", [True, False], ids=["from the head on", "in final ranges"])
+def test_a_log_that_no_filter_ever_shows_is_a_hole(near: bool) -> None:
+    """Its receipt is whole and nobody asks for it: the balance says in which block something is missing."""
+    with on_py_evm() as place, Proxy(place.business.url) as proxy:
+        made, shelf = place.business, Shelf()
+        if near:
+            pull(place, proxy, shelf)
+        hidden = several(place)[1]
+        made.chain.mine(at=made.later(), blocks=2 if near else 20)
+        proxy.lies = [hiding(hidden)]
+        for _ in range(3):
+            pull(place, proxy, shelf)
+            made.chain.mine(at=made.later(), blocks=13)
+        pull(place, proxy, shelf)
+        (block,) = {move.place.block_number for move in place.audit().movements if hidden in move.id}
+        (row,) = [row for row in shelf.all(AddressBalance) if row.state == "mismatch"]
+        assert (row.gap_lower, row.gap_upper) == (block, block)
+        assert block not in claimed(shelf)
+        assert_never_short(shelf, place.audit())
+        proxy.lies = []
+        for _ in range(3):
+            assert pull(place, proxy, shelf) is None
+            made.chain.mine(at=made.later(), blocks=13)
+        assert pull(place, proxy, shelf) is None
+        assert_exact(shelf, place.audit())
+
+
+def test_a_hidden_log_fails_the_check_of_the_whole_program(tmp_path: Path) -> None:
+    """From the configuration to the verdict: a log that the provider omits is no "all is well"."""
+    with on_py_evm() as place, Proxy(place.business.url) as proxy:
+        hidden = several(place)[1]
+        proxy.lies = [hiding(hidden)]
+        app = application(_config(place, proxy, tmp_path))
+        try:
+            for _ in range(3):
+                assert not app.pull().failed
+                place.business.chain.mine(at=place.business.later(), blocks=13)
+            results = {result.check: result for result in app.check()}
+        finally:
+            app.close()
+    assert results["balance_identity"].outcome is Outcome.FAIL
+    assert results["coverage_gap"].outcome is Outcome.FAIL
+
+
+def _config(place: Place, proxy: Proxy, folder: Path) -> Path:
+    made = place.business
+    ours = ", ".join(f'"{address}"' for address in (*made.deposits, made.treasury))
+    path = folder / "payhealth.toml"
+    path.write_text(
+        f"""
+[store]
+url = "sqlite:///{folder}/store.db"
+
+[connectors.chain]
+kind = "evm"
+chain_id = {made.chain.chain_id}
+rpc_urls = ["{proxy.url}"]
+addresses = [{ours}]
+operators = ["{made.operator}"]
+assets = ["native"]
+tokens = [{{ address = "{made.chain.token_address}", symbol = "USDX", decimals = 6 }}]
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+# What was not asked for.
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_log_of_another_block_is_refused(py_evm: Place, seed: int) -> None:
+    """A log of a block that was not asked for makes the answer worthless, and is never a movement."""
+    audit, shelf = py_evm.audit(), Shelf()
+    other = dict(_any_log(py_evm), blockNumber=hex(audit.last + 5), blockHash="0x" + "ab" * 32)
+    with Proxy(py_evm.business.url, [with_a_log_of(other, 0.5)], seed=seed) as proxy:
+        for _ in range(3):
+            error = pull(py_evm, proxy, shelf)
+            if error is not None:
+                assert isinstance(error, SourceDataError)
+                assert "another block than was asked for" in str(error)
+            assert_never_short(shelf, audit)
+        proxy.lies = []
+        assert pull(py_evm, proxy, shelf) is None
     assert_exact(shelf, audit)
+
+
+def _any_log(place: Place) -> dict[str, Any]:
+    node = Upstream(place.business.url)
+    token = place.business.chain.token_address
+    (log, *_) = node.ask("eth_getLogs", {"fromBlock": "0x2", "toBlock": hex(12), "address": token})
+    node.close()
+    return dict(log)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_another_branch_behind_the_same_url(seed: int) -> None:
+    """Two nodes of two branches behind one URL: each pull ends on one branch, whole, or refuses."""
+    with on_py_evm(seed=seed, acts=14) as place, on_py_evm(seed=seed, acts=14) as twin:
+        assert place.audit() == twin.audit()
+        chance = random.Random(seed)
+        twin.business.chain.drop(chance.randrange(1, 5), at=twin.business.later())  # type: ignore[attr-defined]
+        for both in (place, twin):
+            both.live_on(random.Random(seed + 100), chance.randrange(1, 4))
+        node, shelf = Upstream(twin.business.url), Shelf()
+        truths = [place.audit(), twin.audit()]
+        with Proxy(place.business.url, [another_branch(node, 0.3)], seed=seed) as proxy:
+            for _ in range(5):
+                if pull(place, proxy, shelf) is None:
+                    assert live(shelf) in [_until(truth(one), shelf) for one in truths]
+            proxy.lies = []
+            place.live_on(chance, 3)
+            assert pull(place, proxy, shelf) is None
+        node.close()
+        assert live(shelf) == truth(place.audit())
+
+
+def _until(rows: set[Row], shelf: Shelf) -> set[Row]:
+    """Of rows those up to the last block read."""
+    read = orjson.loads(shelf.cursors["transfers"])["block"]
+    return {row for row in rows if row[-1] <= read}

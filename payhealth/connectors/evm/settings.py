@@ -271,7 +271,10 @@ class EvmSettings(Strict):
             f"xpub/{self.xpub.reveal() if self.xpub else None}/{self.xpub_path}",
             f"dust/{sorted(self.dust.items())}",
             # A payment needs a price from its feed: another feed means that prices are read anew.
-            *(f"feed/{name}/{feed.address}" for name, feed in sorted(self._feeds().items())),
+            *(f"feed/{name}/{one.address}/{one.heartbeat_s}" for name, one in sorted(self._feeds().items())),
+            f"peg/{self.info.peg_band}",
+            f"events/{self.payment_events}/{sorted(self.coinbase_operators)}",
+            f"traces/{self.traces}/balances/{self.balances}",
         ]
         return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 

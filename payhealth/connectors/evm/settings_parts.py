@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -69,7 +70,8 @@ class ChainSettings(Strict):
     Args:
         finality_s: how long a block usually takes to become creditable, in seconds.
         fallback_depth: blocks on top of a final one, where the node lacks the tags.
-        max_head_age_s: how old the newest block may be, in seconds, before the node counts as stuck.
+        max_head_age_s: how old the newest block may be, in seconds, before a node counts as stuck; 0 for any.
+        peg_band: how far from its peg a stablecoin still counts 1:1, as a share such as ``"0.005"``.
         native_logs: the contract that logs every move of the native coin (Polygon's).
         ignored_native_types: transaction types whose value is no payment (Arbitrum's).
         multicall3: the contract that reads many balances in one call.
@@ -82,7 +84,8 @@ class ChainSettings(Strict):
     slip44: Natural | None = None
     fallback_depth: Annotated[int, Field(ge=0, le=_MOST_DEPTH)] | None = None
     finality_s: Natural | None = None
-    max_head_age_s: Positive | None = None
+    max_head_age_s: Natural | None = None
+    peg_band: Decimal | None = Field(default=None, gt=0, lt=1, max_digits=20, decimal_places=18)
     native_logs: str | None = None
     ignored_native_types: tuple[Natural, ...] | None = None
     multicall3: str | None = None

@@ -58,6 +58,7 @@ class EvmSource:
         self._sleep = sleep
         self._opened: tuple[RpcClient, Providers] | None = None
         self._verified = False
+        self._ways: dict[str, str] = {}
 
     def streams(self) -> Sequence[StreamPlan]:
         """One stream, counted in blocks."""
@@ -123,13 +124,21 @@ class EvmSource:
 
     def _steps(self, session: Session, client: RpcClient) -> Iterator[Batch]:
         problem = ""
+        refused: dict[str, str] = {}
         for attempt in range(1, _MOST_RESTARTS + 1):
             try:
                 yield from session.steps()
             except ChainMovedError as moved:
                 problem = str(moved)
             except RpcFault as fault:
-                raise SourceDataError(f"{client.provider}: {fault.message}") from None
+                # What one provider cannot answer another one may: each is asked once.
+                refused[client.provider] = fault.message
+                client.fail_over()
+                if client.provider in refused:
+                    raise SourceDataError(
+                        "; ".join(f"{who}: {why}" for who, why in refused.items())
+                    ) from None
+                continue
             else:
                 return
             if attempt < _MOST_RESTARTS:
@@ -149,7 +158,7 @@ class EvmSource:
             self._opened = None
 
     def _node(self, client: RpcClient) -> Node:
-        return Node(client, self._settings, full=self._settings.native)
+        return Node(client, self._settings, full=self._settings.native, ways=self._ways)
 
     def _client(self) -> tuple[RpcClient, Providers]:
         if self._opened is None:

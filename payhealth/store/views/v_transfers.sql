@@ -7,10 +7,13 @@ SELECT
     m.connector,
     m.chain,
     m.kind,
-    CASE WHEN m.status = 'retracted' THEN 0 ELSE 1 END AS canonical,
+    (m.status <> 'retracted') AS canonical,
     m.block_number,
     m.block_hash,
-    substr(m.movement_id, length(m.chain) + 2, 66) AS transaction_hash,
+    CASE
+        WHEN substr(m.movement_id, length(m.chain) + 2, 2) = '0x' THEN substr(m.movement_id, length(m.chain) + 2, 66)
+        ELSE ''
+    END AS transaction_hash,
     m.position,
     m.sender,
     m.recipient,
@@ -29,7 +32,7 @@ SELECT
     o.connector,
     NULL,
     NULL,
-    CASE WHEN o.canonical THEN 1 ELSE 0 END,
+    o.canonical,
     o.block_number,
     o.block_hash,
     o.transaction_hash,

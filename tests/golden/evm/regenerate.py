@@ -129,6 +129,7 @@ def _answer(call: Mapping[str, Any], case: Mapping[str, Any], chain_id: int) -> 
         "eth_getTransactionReceipt": lambda: next(
             (one for one in receipts if one["transactionHash"] == params[0]), None
         ),
+        "eth_call": lambda: case.get("calls", {}).get(params[0]["to"]),
         **{name: lambda name=name: case["traces"][name] for name in case.get("traces", {})},
     }
     said: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}

@@ -1,4 +1,4 @@
-"""The check over the processor's books and the balances of addresses: what fails, what waits, what is said."""
+"""The check over the processor's books and balances of addresses: what fails, what waits, what is said."""
 
 from __future__ import annotations
 

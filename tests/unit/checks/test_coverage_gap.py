@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from payhealth.domain.coverage import CoverageUnit, Hole, HoleKind
+from payhealth.domain.coverage import REFUTED, CoverageUnit, Hole, HoleKind
 from tests.unit.checks.support import EMPTY, FakeStore, complete, context, hole, judge
 
 GAP, UNREAD, FAILED = hole(), hole(kind=HoleKind.UNREAD), hole(kind=HoleKind.FAILED)
@@ -67,3 +69,11 @@ def test_a_gap_is_told_in_the_words_of_its_stream() -> None:
     )
     message = judge("coverage_gap", FakeStore(EMPTY), context(holes=[timed])).message
     assert "1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z" in message
+
+
+def test_a_stretch_that_a_balance_refutes_fails_and_says_so() -> None:
+    """It was read, so that ``not read`` would send people looking for the wrong thing."""
+    found = judge("coverage_gap", FakeStore(EMPTY), context(holes=[replace(GAP, reason=REFUTED)]))
+    assert found.outcome == "fail"
+    assert f"blocks 10 to 19 were {REFUTED}" in found.message
+    assert "not read" not in found.message

@@ -380,6 +380,19 @@ class Keeper:
         return (found[0].lower, found[0].upper) if found else None
 
 
+def world(count: int = 2, **options: object) -> World:
+    """A chain with so many addresses of ours, and one block."""
+    made = World(random.Random(7), addresses(count), **options)  # type: ignore[arg-type]
+    made.mine()
+    return made
+
+
+def deposit(chain: World, pair: Pair, units: int, how: str = "movement") -> None:
+    """Something arrives, in a block of its own."""
+    chain.mine()
+    chain.transfer(pair[1], STRANGER, pair[0], units, how=how)
+
+
 def _number(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 32], "big")
 

@@ -1,4 +1,4 @@
-"""What the tests of the EVM connector's reading side share: logs and transfers, and a chain that says little."""
+"""What the tests of the EVM connector's reading side share: logs and transfers as a node tells them."""
 
 from __future__ import annotations
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payhealth.connectors.evm.reading.book import kind_of
+from payhealth.connectors.evm.reading.logs import read_logs
 from payhealth.connectors.evm.reading.stored import Stored
 from payhealth.connectors.evm.reading.writing import records_of
 from payhealth.connectors.evm.rpc.faults import FaultKind, classify
@@ -37,6 +38,7 @@ from tests.golden.evm.regenerate import (
 from tests.unit.connectors.evm_reading_support import BLOCK, STRANGER, log, reading_of
 
 ANSWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "execution_apis"
+unhurried = settings(deadline=None)
 NOBODY = "0x" + "0" * 40
 
 
@@ -80,9 +82,7 @@ def test_no_key_stands_twice(name: str) -> None:
         (NOBODY, DEPOSIT, "withdrawal:7", MovementKind.FUNDING),
     ],
 )
-def test_the_two_ends_decide_the_kind(
-    sender: str, recipient: str, position: str, kind: MovementKind
-) -> None:
+def test_the_two_ends_decide_the_kind(sender: str, recipient: str, position: str, kind: MovementKind) -> None:
     """Both ours: internal; from ours: outgoing; from an operator or the chain: funding; else a payment."""
     assert kind_of(sender, recipient, position, book()) is kind
 
@@ -94,6 +94,7 @@ def written(raws: list[Any]) -> dict[Any, list[Any]]:
     return {kind: rows if isinstance(rows, list) else rows.to_pylist() for kind, rows in found.items()}
 
 
+@unhurried
 @given(
     ends=st.lists(
         st.tuples(
@@ -128,9 +129,10 @@ nonsense = st.recursive(
 )
 
 
+@unhurried
 @given(nonsense)
 def test_no_log_raises(raw: Any) -> None:
-    """Whatever stands where a registered contract's log should is rejected with a reason, never an exception."""
+    """Whatever stands where a registered contract's log should is rejected with a reason; nothing raises."""
     known = log(STRANGER, DEPOSIT)
     shapes = [
         {**known, "topics": raw},
@@ -147,6 +149,7 @@ def test_no_log_raises(raw: Any) -> None:
     assert all(row.reason and len(row.raw) <= 4096 for row in reading.rejected)
 
 
+@unhurried
 @given(nonsense)
 def test_a_stranger_may_log_what_it_likes(raw: Any) -> None:
     """Malformed logs of contracts that nobody registered are nothing: not even rejected."""
@@ -157,8 +160,6 @@ def test_a_stranger_may_log_what_it_likes(raw: Any) -> None:
 
 def test_a_log_of_another_block_is_refused_whole() -> None:
     """A node that answers with blocks that were not asked for is not believed at all."""
-    from payhealth.connectors.evm.reading.logs import read_logs
-
     with pytest.raises(WireError, match="another block than was asked for"):
         read_logs([log(STRANGER, DEPOSIT)], book(), book().our_column, lambda number, block: block != BLOCK)
 

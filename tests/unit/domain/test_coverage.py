@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payhealth.domain.coverage import CoverageUnit, HoleKind, StreamState, holes, merge
+from payhealth.domain.coverage import (
+    NOT_READ,
+    REFUTED,
+    CoverageUnit,
+    HoleKind,
+    StreamState,
+    holes,
+    merge,
+)
 
 OK_AT = datetime(2026, 1, 1, tzinfo=UTC)
 windows = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12)
@@ -26,6 +34,7 @@ def stream(
     required_lower: int = 0,
     last_ok_at: datetime | None = OK_AT,
     last_error: str | None = None,
+    refuted: tuple[tuple[int, int], ...] = (),
 ) -> StreamState:
     """A stream of blocks."""
     return StreamState(
@@ -36,6 +45,7 @@ def stream(
         last_ok_at=last_ok_at,
         last_error=last_error,
         covered=covered,
+        refuted=refuted,
     )
 
 
@@ -96,3 +106,37 @@ def test_a_failed_pull_is_a_hole_beside_the_gaps() -> None:
 def test_a_stream_read_whole_has_no_hole() -> None:
     """One window from before the start on leaves nothing to name."""
     assert holes(stream(((0, 9),), required_lower=3)) == ()
+
+
+@given(windows, windows, st.integers(0, 40))
+def test_what_is_refuted_is_a_hole_and_not_unread(
+    read: list[tuple[int, int]], denied: list[tuple[int, int]], required_lower: int
+) -> None:
+    """Refuted stretches are holes that say so; the others are what lies between and was never read."""
+    refuted = merge(denied)
+    covered = merge((point, point + 1) for point in points(read) - points(refuted))
+    if not covered:
+        return
+    found = holes(stream(covered, required_lower=required_lower, refuted=refuted))
+    by_reason = {
+        reason: [(hole.lower, hole.upper) for hole in found if hole.reason == reason]
+        for reason in (REFUTED, NOT_READ)
+    }
+    assert tuple(by_reason[REFUTED]) == refuted
+    newest = max(upper for _, upper in (*covered, *refuted))
+    expected = set(range(required_lower, newest)) - points(covered) - points(refuted)
+    assert points(by_reason[NOT_READ]) == expected
+    assert len(found) == sum(map(len, by_reason.values()))
+    assert {hole.kind for hole in found} <= {HoleKind.GAP}
+
+
+def test_a_stream_that_is_refuted_altogether_has_a_hole() -> None:
+    """With nothing left that can be relied on, all is well must not be said."""
+    assert holes(stream((), refuted=((0, 9),)))
+
+
+@pytest.mark.xfail(reason="it is called never read, and the balance's word is lost", strict=True)
+def test_a_stream_that_is_refuted_altogether_says_so() -> None:
+    """It was read: what is wrong is that a balance contradicts it, and where."""
+    found = holes(stream((), refuted=((0, 9),)))
+    assert [(hole.lower, hole.upper, hole.reason) for hole in found] == [(0, 9, REFUTED)]

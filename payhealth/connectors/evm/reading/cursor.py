@@ -25,6 +25,7 @@ class Cursor:
         window: the recent blocks, as ``Recent.state`` gives them.
         planner: what each provider was learned to accept, as the planner gives it.
         proofs: what the balance proofs remember, as they give it.
+        again_to: up to where blocks were read before with another configuration; -1 for none.
         starts_anew: nothing was read yet for this fingerprint.
     """
 
@@ -37,6 +38,7 @@ class Cursor:
     window: Any = None
     planner: dict[str, Any] = field(default_factory=dict)
     proofs: dict[str, Any] = field(default_factory=dict)
+    again_to: int = -1
     starts_anew: bool = False
 
     @classmethod
@@ -63,7 +65,13 @@ class Cursor:
         if stored.of == fresh.of:
             return replace(stored, derived=max(stored.derived, derived))
         # These do not depend on whose addresses are read; without the window a reorg would go unnoticed.
-        return replace(fresh, reorgs=stored.reorgs, planner=stored.planner, window=stored.window)
+        return replace(
+            fresh,
+            reorgs=stored.reorgs,
+            planner=stored.planner,
+            window=stored.window,
+            again_to=max(stored.block, stored.again_to),
+        )
 
     @classmethod
     def _stored(cls, content: dict[str, Any]) -> Self:
@@ -78,6 +86,7 @@ class Cursor:
             window=content.get("window"),
             planner=dict(content.get("planner") or {}),
             proofs=dict(content.get("proofs") or {}),
+            again_to=int(content.get("again_to", -1)),
         )
 
     def text(self) -> str:
@@ -92,5 +101,6 @@ class Cursor:
             "window": self.window,
             "planner": self.planner,
             "proofs": self.proofs,
+            "again_to": self.again_to,
         }
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()

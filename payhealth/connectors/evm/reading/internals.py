@@ -27,7 +27,6 @@ class Internals:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._ways: dict[str, str] = {}
 
     def of(self, blocks: Sequence[SeenBlock], watched: Container[str]) -> list[Transfer]:
         """The internal transfers to or from some addresses.
@@ -54,15 +53,15 @@ class Internals:
     def _way(self, block: SeenBlock) -> str:
         """How the provider traces, found out with one block."""
         provider = self._node.client.provider
-        if provider not in self._ways:
+        if provider not in self._node.ways:
             for way in (DEBUG, PARITY):
                 answer = self._asked(way, [block])[0]
                 if not isinstance(answer, RpcFault) or answer.kind is not FaultKind.UNSUPPORTED:
-                    self._ways[provider] = way
+                    self._node.ways[provider] = way
                     break
             else:
-                self._ways[provider] = NONE
-        return self._ways[provider]
+                self._node.ways[provider] = NONE
+        return self._node.ways[provider]
 
     def _asked(self, way: str, blocks: Sequence[SeenBlock]) -> list[Any]:
         if way == DEBUG:

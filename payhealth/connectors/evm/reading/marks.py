@@ -49,7 +49,7 @@ def marks_of(top: Top, settings: EvmSettings, known_final: int | None, provider:
             "which was final before"
         )
     age_s, most_s = (now - head.at).total_seconds(), settings.info.max_head_age_s
-    if most_s is not None and age_s > most_s:
+    if most_s and age_s > most_s:
         raise SourceUnavailableError(
             f"{provider}: its newest block, {head.number}, is {age_s:,.0f} s old; more than {most_s} s means "
             "that the node is stuck, or the chain"

@@ -9,7 +9,7 @@ from payhealth.connectors.evm.rpc.endpoint import Call
 from payhealth.connectors.evm.rpc.faults import RpcFault
 from payhealth.connectors.evm.rpc.node import HEAD, Node, Place
 from payhealth.connectors.evm.rpc.scores import Lie
-from payhealth.connectors.evm.wire.values import WireError, quantity
+from payhealth.connectors.evm.wire.values import WireError, header_of, quantity
 from payhealth.domain.errors import SourceUnavailableError
 
 _Key = tuple[str, ...]
@@ -18,7 +18,7 @@ _Key = tuple[str, ...]
 def agreed(
     node: Node, raws: Sequence[Any], lower: int, upper: int, filters: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Hold the logs of ``[lower, upper]`` against what another provider says.
+    """Hold the logs of ``[lower, upper]``, and the block that ends it, against what another provider says.
 
     Raises:
         SourceUnavailableError: no other provider answers, or it says something else; the one that gave
@@ -26,7 +26,10 @@ def agreed(
     """
     first = node.client.provider
     place = Place(lower=lower, upper=upper).filter()
-    found = node.client.second_many([Call("eth_getLogs", ({**place, **one},)) for one in filters], HEAD)
+    calls = [Call("eth_getBlockByNumber", (hex(upper), False))]
+    calls += [Call("eth_getLogs", ({**place, **one},)) for one in filters]
+    standing = node.headers([upper])[0].hash
+    found = node.client.second_many(calls, HEAD)
     blocks = f"blocks {lower} to {upper}"
     if found is None:
         raise SourceUnavailableError(
@@ -37,7 +40,11 @@ def agreed(
     if faults or not _at_or_past(heads, upper):
         why = faults[0].message if faults else f"its head lies below block {upper}"
         raise SourceUnavailableError(f"quorum = 2: {second} does not answer for {blocks}: {why}")
-    ours, theirs = _keys(raws), _keys(log for answer in answers for log in answer)
+    told, *logs = answers
+    if _hash_of(told) != standing:
+        node.client.blame(Lie.DISAGREES, f"block {upper} is another one there", second)
+        raise SourceUnavailableError(f"quorum = 2: {first} and {second} hold different blocks {upper}")
+    ours, theirs = _keys(raws), _keys(log for answer in logs for log in answer)
     if ours == theirs:
         return
     for provider, lacks in ((first, theirs - ours), (second, ours - theirs)):
@@ -47,6 +54,13 @@ def agreed(
         f"quorum = 2: {first} and {second} disagree about {blocks}: "
         f"{len(ours - theirs)} logs only with the first, {len(theirs - ours)} only with the second"
     )
+
+
+def _hash_of(block: Any) -> str | None:
+    try:
+        return header_of(block).hash
+    except WireError:
+        return None
 
 
 def _keys(raws: Any) -> set[_Key]:

@@ -22,6 +22,7 @@ from payhealth.connectors.evm.reading.stored import Stored
 from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
 from payhealth.connectors.evm.rpc.node import Node, Place, SeenBlock
 from payhealth.connectors.evm.rpc.ranges import RangePlanner, RangePlanners
+from payhealth.connectors.evm.rpc.scores import Lie
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.wire.receipts import Receipt, receipt_of
 from payhealth.connectors.evm.wire.values import Header, WireError
@@ -224,6 +225,7 @@ class Scanner:
         try:
             return read_logs(raws, self._book, self._column, belongs)
         except WireError as error:
+            self._node.client.blame(Lie.OTHER_BLOCKS, str(error))
             raise SourceDataError(f"{self._node.client.provider}: {error}") from None
 
     def _completed(

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from payhealth.ports import StoreReader
 
 FINAL, SEEN = "final", "seen"
+_MOST_GAP_BLOCKS = 1000
+"""Of a stretch whose balance moved by something unseen so many blocks are read once more at each pull."""
 
 
 class Session:
@@ -187,9 +189,11 @@ class Session:
     def _gaps_again(self, marks: Marks) -> Iterator[Batch]:
         """Read once more where a balance moved by something unseen: a node with traces may show it now."""
         for lower, upper in self._proofs.gaps(self._cursor.proofs):
-            if self._settings.start_block <= lower <= upper <= min(marks.final, self._cursor.settled):
-                reached, reading = self._watched.scanner.final_stretch(lower, upper)
-                if reading.objects and reached >= lower:
+            last = min(upper, lower + _MOST_GAP_BLOCKS - 1, marks.final, self._cursor.settled)
+            while self._settings.start_block <= lower <= last:
+                reached, reading = self._watched.scanner.final_stretch(lower, last)
+                lower = reached + 1  # noqa: PLW2901 - one stretch after the other
+                if reading.objects:
                     yield self._batch(marks, reading, [])
 
     def _read_final(self, marks: Marks) -> Iterator[Batch]:
@@ -298,16 +302,18 @@ class Session:
         )
 
     def _batch(self, marks: Marks, reading: Reading, windows: Sequence[CoverageWindow]) -> Batch:
+        again = self._cursor.block <= self._cursor.again_to
         found = records_of(
             reading,
             self._watched.book,
             self._stored,
             after_reorgs=self._cursor.reorgs > 0,
+            read_before=again,
             priced=self._proofs.priced,
         )
         self._note(found)
         self._logs_read += reading.raw_logs
-        records = {**found.records, AssetPrice: self._proofs.prices(found.deposits)}
+        records = {**found.records, AssetPrice: self._proofs.prices(found.deposits, again=again)}
         return self._wrap(marks, records, windows, objects=reading.objects)
 
     def _note(self, found: Found) -> None:
@@ -325,6 +331,7 @@ class Session:
         objects: int,
     ) -> Batch:
         self._final = marks.final
+        anew = self._cursor.starts_anew
         self._cursor = replace(
             self._cursor, window=self._recent.state(), planner=self._planners.state(), starts_anew=False
         )
@@ -337,4 +344,5 @@ class Session:
             cursor=self._cursor.text(),
             objects_read=objects,
             requests=requests,
+            anew=anew,
         )

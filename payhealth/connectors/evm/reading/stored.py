@@ -71,6 +71,10 @@ class Stored:
         """Movements by id."""
         return {row.movement_id: row for row in self._by(Movement, "movement_id", movement_ids)}
 
+    def observations(self, movement_ids: Collection[str]) -> list[TransferObservation]:
+        """Sightings by id: ignored or lost ones."""
+        return self._by(TransferObservation, "movement_id", movement_ids)
+
     def lost_sightings(self, transactions: Collection[str]) -> list[TransferObservation]:
         """What reorgs took of some transactions' transfers that counted."""
         rows = self._by(TransferObservation, "transaction_hash", transactions)

@@ -28,6 +28,7 @@ from payhealth.domain.times import to_us
 ZERO_VALUE = "zero value"
 UNREGISTERED = "unregistered token"
 DUST = "dust"
+IGNORED = ":ignored"
 NATIVE_LOG = "the log of a native move, which counts by itself"
 _RAW_BYTES = 4096
 _MOMENT = pa.timestamp("us", tz="UTC")
@@ -170,7 +171,7 @@ def ignored_observations(
     found: dict[tuple[str, str], TransferObservation] = {}
     for row, reason in ignored:
         # Never the id of a movement: one that a reorg moved keeps the log index of its first sighting.
-        named = f"{movement_id(row['transaction_hash'], row['position'], book)}:ignored"
+        named = f"{movement_id(row['transaction_hash'], row['position'], book)}{IGNORED}"
         found[named, row["block_hash"]] = TransferObservation(
             connector=book.connector,
             movement_id=named,

@@ -48,8 +48,9 @@ class Watched:
         """
         if self._settings.derived is None:
             return 0
-        wanted = used + 1 + self._settings.gap_limit
-        return wanted if wanted > len(self._places) else 0
+        gap = self._settings.gap_limit
+        # In lots: each time that addresses are added, all of the past is read for them.
+        return used + 1 + 2 * gap if used + 1 + gap > len(self._places) else 0
 
     def grow(self, derived: int) -> Scanner:
         """Watch more derived addresses from now on; a scanner for the new ones alone."""

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from payhealth.connectors.evm.reading.book import Book
 from payhealth.connectors.evm.reading.found import Reading
 from payhealth.connectors.evm.reading.moves import Moves
+from payhealth.connectors.evm.reading.reconsider import Otherwise, judged_otherwise
 from payhealth.connectors.evm.reading.returns import Back, come_back
 from payhealth.connectors.evm.reading.stored import Stored
 from payhealth.connectors.evm.reading.translate import (
@@ -47,12 +48,19 @@ class Found:
 
 
 def records_of(
-    reading: Reading, book: Book, stored: Stored, *, after_reorgs: bool, priced: Collection[str] = ()
+    reading: Reading,
+    book: Book,
+    stored: Stored,
+    *,
+    after_reorgs: bool,
+    read_before: bool = False,
+    priced: Collection[str] = (),
 ) -> Found:
     """Make the records of what a stretch of canonical blocks holds.
 
     Args:
         after_reorgs: whether any block was ever lost.
+        read_before: the blocks were read before with another configuration, which may have counted otherwise.
         priced: assets that need a price at the payment's block.
     """
     sorted_ = sorted_out(reading.all_logs(), reading.transfers, book, reading.copies)
@@ -60,9 +68,10 @@ def records_of(
     back = come_back(moves, book, stored, after_reorgs=after_reorgs)
     table = movement_table(moves, back.ids, reading.times, book)
     ignored = ignored_observations(sorted_.ignored, reading.times, book)
+    other = judged_otherwise(moves, back.ids, ignored, stored) if read_before else Otherwise()
     records: dict[type[Record], Sequence[Record] | pa.Table] = {
-        Movement: _with(table, back.voided),
-        TransferObservation: [*ignored, *back.observations],
+        Movement: _with(table, [*back.voided, *other.movements]),
+        TransferObservation: [*ignored, *back.observations, *other.observations],
         TransactionFee: list(dict.fromkeys(reading.fees)),
         PaymentEvent: _renamed(reading.events, moves, back, book),
         Link: _renamed_links(reading.links, moves, back, book),

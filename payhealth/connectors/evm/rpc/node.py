@@ -67,10 +67,14 @@ class Node:
 
     Args:
         full: whether blocks are read with their transactions.
+        ways: how each provider traces, as far as it was found out; kept up to date.
     """
 
-    def __init__(self, client: RpcClient, settings: EvmSettings, *, full: bool) -> None:
+    def __init__(
+        self, client: RpcClient, settings: EvmSettings, *, full: bool, ways: dict[str, str] | None = None
+    ) -> None:
         self.client = client
+        self.ways = {} if ways is None else ways
         self._by_tag = settings.finality_rule.tag is not None
         self._full = full
         self._full_blocks = settings.full_blocks_per_batch
@@ -264,6 +268,7 @@ class Node:
         try:
             return header_of(raw)
         except WireError as error:
+            self.client.blame(Lie.MALFORMED, f"{name}: {error}")
             raise SourceDataError(f"{self.client.provider}: {name} is malformed: {error}") from None
 
     def _quantity(self, raw: Any, name: str) -> int:

@@ -44,7 +44,8 @@ NEW_FACTS = (
         "connector,block_number external_id",
         (
             "connector event_id block_hash kind contract external_id operator? payer? recipient? "
-            "asset? movement_id? block_number:integer transaction_hash block_at:moment canonical:boolean ignored_reason?"
+            "asset? movement_id? block_number:integer transaction_hash block_at:moment canonical:boolean "
+            "ignored_reason?"
         ),
     ),
     (
