@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SKIPPED = {"__init__", "__main__", "soak", "stripe_server"}
+SKIPPED = {"__init__", "__main__", "soak", "soak_chains", "stripe_server", "evm_server", "evm_support"}
 
 
 def main() -> int:

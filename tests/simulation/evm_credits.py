@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from payhealth import pipeline
@@ -67,6 +67,28 @@ class Clerk:
         ]
         self._credit([deposits[name] for name in due])
 
+    def credit(self, names: list[str], *, reference: str | None = None) -> None:
+        """Credit some deposits now, as the store has them now.
+
+        Args:
+            reference: what their entries carry, by default the movement's own id.
+        """
+        deposits = self._deposits()
+        for name in names:
+            self.credited[name] = reference or name
+        self._enter([self._entry(deposits[name], "purchase") for name in names])
+
+    def reconciled(self) -> ReconcileReport:
+        """A reconciliation long after everything."""
+        source, as_of = self._puller.source(), self._as_of()
+        store = self._puller.books.reader
+        report = pipeline.reconcile(store, [source], parse_rules({}), as_of=as_of, history=False)
+        source.close()
+        return report
+
+    def _as_of(self) -> datetime:
+        return self._puller.life.at + timedelta(days=30)
+
     def catch_up(self) -> None:
         """Credit all that was planned, at the end."""
         self._looks += _LATEST
@@ -125,21 +147,20 @@ class Clerk:
 
     def differences(self) -> list[str]:
         """Every deposit whose reconciliation is not as it must be."""
-        as_of = self._puller.life.at + timedelta(days=30)
-        source, store = self._puller.source(), self._puller.books.reader
-        pulled = pipeline.pull([source], store, FixedClock(as_of))
-        report = pipeline.reconcile(store, [source], parse_rules({}), as_of=as_of, history=False)
+        source = self._puller.source()
+        pulled = pipeline.pull([source], self._puller.books.reader, FixedClock(self._as_of()))
         source.close()
+        report = self.reconciled()
         found = [str(hole) for hole in report.holes]
         found += [
             f"one more pull added: {one}" for one in pulled.streams if one.new or one.changed or one.rejected
         ]
         return found + [
-            f"{name} ({row.status}, credited by {self.credited.get(name)}) is {said} instead of {wanted}"
+            f"{name} ({row.status}, credited by {self.credited.get(name)}) is {told} instead of {wanted}"
             for name, row in self._deposits().items()
             # A call that came back may have given what was there then, which is another amount.
             if self._amounts.get(name, row.amount) == row.amount
-            if (said := _said(report, name)) != (wanted := self._wanted(name, row))
+            if (told := said(report, name)) != (wanted := self._wanted(name, row))
         ]
 
     def _wanted(self, name: str, row: Movement) -> str:
@@ -149,7 +170,7 @@ class Clerk:
         return "confirmed" if credited else "paid_not_credited"
 
 
-def _said(report: ReconcileReport, name: str) -> str:
+def said(report: ReconcileReport, name: str) -> str:
     """What a report says of a deposit, together with its retraction."""
     names = {name, f"{name}:retraction"}
     for row in report.breaks.to_pylist():

@@ -71,7 +71,17 @@ def cases() -> list[str]:
 
 def translated(name: str) -> list[dict[str, Any]]:
     """What the connector makes of a payload now: records, or the error that the whole block ends in."""
-    case = orjson.loads((CASES / f"{name}.payload.json").read_bytes())
+    return made_of(payload(name))
+
+
+def payload(name: str) -> dict[str, Any]:
+    """What the node of a pair answers."""
+    case: dict[str, Any] = orjson.loads((CASES / f"{name}.payload.json").read_bytes())
+    return case
+
+
+def made_of(case: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the connector makes of any payload."""
     given = settings(**case.get("settings", {}))
     store = MemoryStore()
     try:

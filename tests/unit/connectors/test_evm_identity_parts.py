@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from eth_abi import decode, encode
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payhealth.connectors.evm.proofs.balances import Universe
@@ -85,6 +85,7 @@ def test_halving_over_pruned_states_gives_a_true_range(length: int, at: int, pru
         assert gap.upper <= max(at, pruned + 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, MAX_SCALED), min_size=1, max_size=40), st.randoms())
 def test_sums_are_exact_beyond_the_domain(amounts: list[int], rng: random.Random) -> None:
     """Sums of amounts at the edge of 38 digits are those of Python's integers, whatever pair and span."""

@@ -208,7 +208,8 @@ def test_another_set_starts_anew_and_keeps_what_does_not_depend_on_it(change: di
     before = other.start_block - 1
     assert (found.block, found.settled, found.starts_anew) == (before, before, True)
     assert (found.window, found.planner, found.reorgs) == (cursor().window, cursor().planner, 2)
-    assert (found.used, found.proofs) == (-1, {})
+    assert (found.used, found.proofs, found.again_to) == (-1, {}, cursor().block)
+    assert Cursor.parse(cursor(again_to=90).text(), other).again_to == 90
 
 
 @unhurried

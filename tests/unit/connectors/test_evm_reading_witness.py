@@ -212,23 +212,27 @@ def test_receipts_are_large_and_asked_for_of_a_few_blocks() -> None:
 # A second provider.
 
 
+LAST = {"number": "0x32", "hash": hash_of(50), "parentHash": hash_of(49), "timestamp": "0x5"}
+"""The block that ends the range that is held against a second provider."""
+
+
 class Two:
     """Two providers, each with its own logs and head."""
 
-    def __init__(self, first: Any, second: Any, *, head: Any = "0x64") -> None:
+    def __init__(self, first: Any, second: Any, *, head: Any = "0x64", block: Any = None) -> None:
         self.net = Net(a=8453, b=8453)
-        self.net.answering["a"] = self._saying(first, "0x64")
-        self.net.answering["b"] = self._saying(second, head)
+        self.net.answering["a"] = self._saying(first, "0x64", LAST)
+        self.net.answering["b"] = self._saying(second, head, block or LAST)
         self.node = node(self.net, rpc_urls=[A, B], quorum=2)
         self.node.each([])
         self.first = first
 
     @staticmethod
-    def _saying(logs: Any, head: Any) -> Callable[[list[dict[str, Any]]], Any]:
+    def _saying(logs: Any, head: Any, block: Any) -> Callable[[list[dict[str, Any]]], Any]:
         def answer(calls: list[dict[str, Any]]) -> Any:
             return [
-                result(call, head)
-                if call["method"] == "eth_blockNumber"
+                result(call, {"eth_blockNumber": head, "eth_getBlockByNumber": block}[call["method"]])
+                if call["method"] != "eth_getLogs"
                 else error(logs, call["id"])
                 if isinstance(logs, str)
                 else result(call, logs)
@@ -303,6 +307,15 @@ def test_a_second_that_cannot_know_is_no_second(second: Any, head: Any, words: s
     """An empty answer for blocks that it does not have yet agrees with nothing."""
     with pytest.raises(SourceUnavailableError, match=words):
         Two([], second, head=head).agree()
+
+
+@pytest.mark.parametrize("block", [{**LAST, "hash": hash_of(7)}, {"number": "0x32"}, "nonsense"])
+def test_two_that_hold_different_blocks_do_not_agree(block: Any) -> None:
+    """Empty answers about two branches are no agreement about either."""
+    two = Two([], [], block=block)
+    with pytest.raises(SourceUnavailableError, match=r"a\.test and b\.test hold different blocks 50"):
+        two.agree()
+    assert two.lies == {"a.test": 0, "b.test": 1}
 
 
 def test_without_a_second_there_is_no_quorum() -> None:

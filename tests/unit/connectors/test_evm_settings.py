@@ -175,8 +175,11 @@ def test_the_fingerprint_follows_what_is_read() -> None:
         made(addresses=[OURS, USDC], assets=["USDT"]),
         made(addresses=[OURS, USDC], dust={"USDC": "1"}),
         made(addresses=[OURS, USDC], start_block=1),
+        made(addresses=[OURS, USDC], coinbase_operators=[OTHER]),
+        made(addresses=[OURS, USDC], payment_events=False),
+        made(addresses=[OURS, USDC], traces=False),
     ]
-    assert len({one, *(other.fingerprint() for other in others)}) == 7
+    assert len({one, *(other.fingerprint() for other in others)}) == 10
 
 
 def test_the_fingerprint_does_not_follow_how_it_is_read() -> None:
@@ -186,7 +189,6 @@ def test_the_fingerprint_does_not_follow_how_it_is_read() -> None:
         {"rpc_urls": ["https://other.invalid"]},
         {"max_block_range": 7},
         {"overlap_blocks": 3},
-        {"balances": False},
         {"finality": "safe"},
         {"rate_limit_per_s": 2.5},
     ):

@@ -99,14 +99,12 @@ def aliases(store: SqlStore) -> list[tuple[str, str]]:
     return sorted((row["alias_id"], row["payment_key"]) for row in rows(store, "v_links"))
 
 
-@pytest.mark.parametrize(
-    ("block", "status"), [(3, "final"), (4, "final"), (5, "safe"), (6, "safe"), (7, "seen"), (9, "seen")]
-)
-def test_a_transfers_standing_follows_from_its_block(store: SqlStore, block: int, status: str) -> None:
+def test_a_transfers_standing_follows_from_its_block(store: SqlStore) -> None:
     """Nothing is rewritten when blocks become final: the chain's marks say it."""
     mark = ChainMark(connector="base", chain=CHAIN, head=9, safe=6, final=4, head_at=MOMENT)
-    kept(store, mark, transfer(block_number=block))
-    assert only(store, "v_movements")["status"] == status
+    kept(store, mark, *(transfer(movement_id=f"{ID}{block}", block_number=block) for block in range(3, 10)))
+    found = [row["status"] for row in rows(store, "v_movements", "movement_id, status")]
+    assert found == ["final", "final", "safe", "safe", "seen", "seen", "seen"]
 
 
 def test_what_is_retracted_stays_so_in_final_blocks(store: SqlStore) -> None:
@@ -230,19 +228,33 @@ def test_a_moved_deposit_answers_to_both_places(store: SqlStore) -> None:
     assert aliases(store) == [(TRANSACTION, ID), (f"{TRANSACTION}:3", ID), (f"{TRANSACTION}:5", ID)]
 
 
-@pytest.mark.parametrize("kind", ["internal", "outgoing", "funding"])
-def test_a_sweep_does_not_answer_to_the_bare_transaction(store: SqlStore, kind: str) -> None:
+def test_a_sweep_does_not_answer_to_the_bare_transaction(store: SqlStore) -> None:
     """Beside a deposit in one transaction it would make the hash mean two payments."""
-    kept(store, transfer(kind=kind))
-    assert aliases(store) == [(f"{TRANSACTION}:3", ID)]
+    kinds = ("internal", "outgoing", "funding")
+    named = {f"{TRANSACTION}:{at}": f"{CHAIN}:{TRANSACTION}:{at}" for at in range(3)}
+    kept(
+        store,
+        *(
+            transfer(movement_id=name, kind=kind, position=name.rpartition(":")[2])
+            for kind, name in zip(kinds, named.values(), strict=True)
+        ),
+    )
+    assert aliases(store) == sorted(named.items())
 
 
-@pytest.mark.parametrize("position", ["native", "trace:0_1"])
-def test_the_coins_moves_answer_like_tokens(store: SqlStore, position: str) -> None:
+def test_the_coins_moves_answer_like_tokens(store: SqlStore) -> None:
     """By the place that stands for a log index."""
-    named = f"{CHAIN}:{TRANSACTION}:{position}"
-    kept(store, transfer(movement_id=named, position=position))
-    assert aliases(store) == [(TRANSACTION, named), (f"{TRANSACTION}:{position}", named)]
+    value, inner = (f"{CHAIN}:{TRANSACTION}:{position}" for position in ("native", "trace:0_1"))
+    kept(
+        store,
+        transfer(movement_id=value, position="native"),
+        transfer(movement_id=inner, position="trace:0_1", kind="internal"),
+    )
+    assert aliases(store) == [
+        (TRANSACTION, value),
+        (f"{TRANSACTION}:native", value),
+        (f"{TRANSACTION}:trace:0_1", inner),
+    ]
 
 
 def test_a_withdrawal_has_no_alias(store: SqlStore) -> None:

@@ -24,6 +24,7 @@ class Reading:
         times: block hash -> moment, of every block that holds something.
         raw_logs: how many logs the node gave.
         copies: unregistered contract -> the registered symbol that it copies.
+        refunds: where an outgoing transfer stands -> the payment that an escrow event says it gives back.
     """
 
     logs: list[LogColumns] = field(default_factory=list)
@@ -36,6 +37,7 @@ class Reading:
     times: dict[str, datetime] = field(default_factory=dict)
     raw_logs: int = 0
     copies: dict[str, str] = field(default_factory=dict)
+    refunds: dict[str, str] = field(default_factory=dict)
 
     @property
     def objects(self) -> int:
@@ -58,6 +60,7 @@ class Reading:
         self.times.update(other.times)
         self.raw_logs += other.raw_logs
         self.copies.update(other.copies)
+        self.refunds.update(other.refunds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from payhealth.connectors.evm.wire.events import (
     AuthorizationUsed,
     CoinbaseTransferred,
     EscrowEvent,
+    EscrowStep,
     Event,
     PaymentInfo,
     event_of_log,
@@ -29,6 +30,7 @@ from payhealth.domain.records import Link, MovementKind
 COINBASE = "coinbase_transferred"
 AUTHORIZATION = "authorization_used"
 ESCROW = "escrow_"
+_PAID = frozenset({f"{ESCROW}{EscrowStep.CHARGED}", f"{ESCROW}{EscrowStep.CAPTURED}"})
 
 
 class PaymentEvents:
@@ -104,8 +106,32 @@ class PaymentEvents:
             for transfer in _token_transfers(receipts[name], self._book.assets)
         ]
         transfers += [one for one in reading.transfers if one.transaction_hash in wanted]
-        for pair in pair_with_transfers(every, transfers, self._before(every)):
+        pairs = pair_with_transfers(every, transfers, self._before(every))
+        for pair in pairs:
             self._record(pair, reading)
+        self._link_refunds(pairs, reading)
+
+    def _link_refunds(self, pairs: Sequence[Pair], reading: Reading) -> None:
+        """An outgoing transfer is a refund only where the escrow says of which payment."""
+        refunds = {
+            movement_id(
+                pair.transfer.transaction_hash, pair.transfer.position, self._book
+            ): pair.event.payment
+            for pair in pairs
+            if isinstance(pair.event, EscrowEvent)
+            and pair.event.step is EscrowStep.REFUNDED
+            and pair.transfer is not None
+            and pair.transfer.sender in self._book.ours
+            and pair.transfer.recipient not in self._book.ours
+        }
+        if not refunds:
+            return
+        paid = {
+            row.external_id: row.movement_id
+            for row in (*self._stored.events_of(set(refunds.values())), *reading.events)
+            if row.kind in _PAID and row.movement_id is not None
+        }
+        reading.refunds.update({name: paid[key] for name, key in refunds.items() if key in paid})
 
     def _before(self, events: Sequence[Event]) -> Known:
         ids = {event.id for event in events if isinstance(event, CoinbaseTransferred)}

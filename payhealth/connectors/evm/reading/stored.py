@@ -49,7 +49,7 @@ class Stored:
             for row in self._between(Movement, lower, upper)
             if row.block_hash in hashes
             and row.kind != MovementKind.RETRACTION
-            and row.status != MovementStatus.RETRACTED
+            and row.status == MovementStatus.SEEN
         ]
 
     def observations_in(self, lower: int, upper: int, hashes: Collection[str]) -> list[TransferObservation]:

@@ -112,17 +112,24 @@ def _dust_reason(row: Mapping[str, Any], book: Book) -> str:
     return f"{DUST}: below {plain(book.dust[row['asset']])} {row['symbol']}"
 
 
-def movement_table(moves: Moves, ids: pa.StringArray, times: Mapping[str, datetime], book: Book) -> pa.Table:
+def movement_table(
+    moves: Moves,
+    ids: pa.StringArray,
+    times: Mapping[str, datetime],
+    book: Book,
+    refunds: Mapping[str, str] | None = None,
+) -> pa.Table:
     """The records of transfers that stand in canonical blocks, as one table.
 
     Args:
         ids: each row's movement.
         times: block hash -> the block's moment.
+        refunds: movement -> the payment that it gives back, of those that an event links.
     """
     count = len(moves)
-    kinds = moves.kinds(book)
+    kinds, payments = _with_refunds(moves.kinds(book), ids, refunds or {})
     # What attribution looks up is our own address: the recipient, or the sender of what goes out.
-    outgoing = pc.equal(kinds, str(MovementKind.OUTGOING))
+    outgoing = pc.is_in(kinds, value_set=pa.array([str(MovementKind.OUTGOING), str(MovementKind.REFUND)]))
     own_end = pc.if_else(outgoing, moves.sender, moves.recipient)
     text = {
         "connector": book.connector,
@@ -137,7 +144,7 @@ def movement_table(moves: Moves, ids: pa.StringArray, times: Mapping[str, dateti
             "movement_id": ids,
             "kind": kinds,
             "handle": pc.binary_join_element_wise(pa.scalar(book.chain), own_end, ":"),
-            "payment_key": ids,
+            "payment_key": payments,
             "amount": moves.amount,
             "asset": moves.asset,
             "symbol": moves.symbol,
@@ -151,6 +158,17 @@ def movement_table(moves: Moves, ids: pa.StringArray, times: Mapping[str, dateti
             **{name: pa.repeat(pa.scalar(value, pa.string()), count) for name, value in text.items()},
         }
     )
+
+
+def _with_refunds(
+    kinds: pa.StringArray, ids: pa.StringArray, refunds: Mapping[str, str]
+) -> tuple[pa.StringArray, pa.StringArray]:
+    """Kinds and payment keys, those of refunds in place of outgoing transfers."""
+    if not refunds:
+        return kinds, ids
+    refunded = pc.is_in(ids, value_set=pa.array(list(refunds), pa.string()))
+    payments = [refunds.get(name, name) for name in ids.to_pylist()]
+    return pc.if_else(refunded, str(MovementKind.REFUND), kinds), pa.array(payments, pa.string())
 
 
 def moments(blocks: pa.StringArray, times: Mapping[str, datetime]) -> pa.TimestampArray:
@@ -234,7 +252,9 @@ def retracted(movement: Movement, standing: Header) -> list[Movement]:
         standing: the block that now stands at the lost block's height, or a lower new head: the
             retraction happened with it.
     """
-    lost = replace(movement, status=MovementStatus.RETRACTED.value)
+    # A refund that did not happen undoes nothing; a payment that did not is undone by its retraction.
+    refund = movement.kind == MovementKind.REFUND
+    lost = replace(movement, status=(MovementStatus.FAILED if refund else MovementStatus.RETRACTED).value)
     if movement.kind != MovementKind.TRANSFER:
         return [lost]
     undoing = replace(

@@ -66,7 +66,9 @@ def records_of(
     sorted_ = sorted_out(reading.all_logs(), reading.transfers, book, reading.copies)
     moves = sorted_.moves
     back = come_back(moves, book, stored, after_reorgs=after_reorgs)
-    table = movement_table(moves, back.ids, reading.times, book)
+    names = _names(moves, back, book) if reading.refunds else {}
+    refunds = {names[place]: key for place, key in reading.refunds.items() if place in names}
+    table = movement_table(moves, back.ids, reading.times, book, refunds)
     ignored = ignored_observations(sorted_.ignored, reading.times, book)
     other = judged_otherwise(moves, back.ids, ignored, stored) if read_before else Otherwise()
     records: dict[type[Record], Sequence[Record] | pa.Table] = {
