@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from payhealth.domain.chain_records import AssetPrice, ChainMark
-from payhealth.domain.coverage import Hole, HoleKind, StreamState, holes, merge
+from payhealth.domain.coverage import REFUTED, Hole, HoleKind, StreamState, holes, merge
 from payhealth.domain.errors import PayhealthError, SourceDataError, SourceError
 from payhealth.domain.record import Record
 from payhealth.domain.records import (
@@ -417,6 +417,8 @@ def _missing(plugin: CheckPlugin, context: CheckContext) -> list[str]:
     """The holes in what a check reads, in words; of streams that wait for a failed one, the failed one."""
     words: dict[tuple[str, str], str] = {}
     for hole in context.holes:
+        if plugin.proves and hole.reason == REFUTED:
+            continue
         if any(_reads(context.connector_kinds[hole.connector], hole.stream, read) for read in plugin.reads):
             cause = (hole.connector, hole.reason.rpartition(" failed: ")[2])
             words.setdefault(cause, f"{hole.connector}.{hole.stream} ({hole.reason})")

@@ -103,6 +103,7 @@ class CheckPlugin:
         reads: kinds of connectors (by prefix: ``stripe``, ``evm``, ``ledger``) and their streams (``*``
             for all) whose holes make the check stale.
         reasons: the break reasons that this check alone reads.
+        proves: it judges by the very proof that refutes coverage, so that such a hole does not make it stale.
         load: reads what it needs through the views; no verdict in it.
         evaluate: ``(data, thresholds, now) -> CheckResult``, pure.
     """
@@ -115,6 +116,7 @@ class CheckPlugin:
     load: Callable[[StoreReader, CheckContext, Mapping[str, Any]], Any]
     evaluate: Callable[[Any, Mapping[str, Any], datetime], CheckResult]
     reasons: tuple[str, ...] = ()
+    proves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ class Batch:
         requests: calls made for this step.
         anew: what was covered of the stream before counts no longer: other things are looked for now. Until a
             pull of it ends well the stream counts as failed.
+        rejudged: what is refuted of the stream is what this batch's windows say, and nothing else any more.
     """
 
     stream: str
@@ -57,6 +58,7 @@ class Batch:
     read_at: datetime | None = None
     progress: StreamProgress | None = None
     anew: bool = False
+    rejudged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -252,4 +252,5 @@ CHECK = CheckPlugin(
     load=load,
     evaluate=evaluate,
     reasons=REASONS,
+    proves=True,
 )

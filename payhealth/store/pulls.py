@@ -11,20 +11,24 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from payhealth.domain.coverage import CoverageUnit, CoverageWindow, StreamState, merge
 from payhealth.domain.results import CheckResult
-from payhealth.ports import READ_ANEW, PullOutcome, StreamPlan
+from payhealth.ports import READ_ANEW, Batch, PullOutcome, StreamPlan
 from payhealth.store.runs import json_text
 from payhealth.store.tables import table
-from payhealth.store.windows import merged
+from payhealth.store.windows import merged, no_longer_refuted
 
 
-def save_windows(connection: Connection, windows: Sequence[CoverageWindow]) -> None:
-    """Merge windows into those of their streams."""
+def save_windows(connection: Connection, connector: str, batch: Batch) -> None:
+    """Merge a batch's windows into those of their streams."""
     streams: dict[tuple[str, str, str], list[CoverageWindow]] = {}
-    for window in windows:
+    for window in batch.windows:
         streams.setdefault((window.connector, window.stream, window.unit.value), []).append(window)
+    if batch.rejudged:
+        for unit in CoverageUnit:
+            streams.setdefault((connector, batch.stream, unit.value), [])
     for stream, added in streams.items():
         known = windows_of(connection, *stream)
-        wanted = merged([*known, *added])
+        kept = [no_longer_refuted(one) for one in known] if batch.rejudged else known
+        wanted = merged([*kept, *added])
         if wanted != known:
             _replace_windows(connection, stream, wanted)
 

@@ -74,7 +74,7 @@ class SqlStore:
     def _write_progress(self, opened: Transaction, connector: str, batch: Batch) -> None:
         if batch.anew:
             pulls.begin_anew(opened.connection, connector, batch.stream, opened.recorded_at)
-        pulls.save_windows(opened.connection, batch.windows)
+        pulls.save_windows(opened.connection, connector, batch)
         if batch.cursor is not None:
             pulls.save_cursor(opened.connection, connector, batch.stream, batch.cursor, opened.recorded_at)
 

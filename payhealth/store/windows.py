@@ -13,7 +13,7 @@ Stretch = tuple[int, int]
 def merged(windows: Iterable[CoverageWindow]) -> list[CoverageWindow]:
     """Join windows of one stream that touch or overlap, ascending; the result never overlaps.
 
-    What is said of a stretch is what the strongest window says that covers it: proved before refuted, refuted
+    What is said of a stretch is what the strongest window says that covers it: refuted before proved, proved
     before read and final, final before seen. Stretches of one kind are joined: the newest ``read_at``, every
     provider and doubt, and the sum of objects, where a window that was read again whole counts once. A proof
     is never lent to a neighbour.
@@ -27,9 +27,14 @@ def merged(windows: Iterable[CoverageWindow]) -> list[CoverageWindow]:
     return sorted(result, key=lambda window: window.lower)
 
 
+def no_longer_refuted(window: CoverageWindow) -> CoverageWindow:
+    """What is left of a window where nothing refutes it any more: it was read, and is not proved."""
+    return replace(window, refuted=False) if window.refuted else window
+
+
 def _kind(window: CoverageWindow) -> tuple[bool, bool, bool, str]:
     """Greater for a stronger window; equal for those that may be joined."""
-    return (not window.unproved, window.refuted, window.finality == "final", window.finality)
+    return (window.refuted, not window.unproved, window.finality == "final", window.finality)
 
 
 def _joined(windows: Iterable[CoverageWindow]) -> list[CoverageWindow]:

@@ -98,6 +98,12 @@ class MemoryStore:
             here = (connector, batch.stream)
             self._windows = [one for one in self._windows if (one.connector, one.stream) != here]
             self._outcomes.append(_anew(connector, batch.stream, now))
+        if batch.rejudged:
+            here = (connector, batch.stream)
+            self._windows = [
+                replace(one, refuted=False) if (one.connector, one.stream) == here else one
+                for one in self._windows
+            ]
         self._windows.extend(batch.windows)
         if batch.cursor is not None:
             self._cursors[connector, batch.stream] = batch.cursor
@@ -277,10 +283,9 @@ def _anew(connector: str, stream: str, now: datetime) -> PullOutcome:
 
 
 def _refuted(windows: Sequence[CoverageWindow]) -> tuple[tuple[int, int], ...]:
-    """What some window refutes and none proves, unit by unit: plain, and slow for wide windows."""
+    """What some window refutes, unit by unit: plain, and slow for wide windows."""
     refuted = {unit for each in windows if each.refuted for unit in range(each.lower, each.upper)}
-    proved = {unit for each in windows if not each.unproved for unit in range(each.lower, each.upper)}
-    return merge((unit, unit + 1) for unit in refuted - proved)
+    return merge((unit, unit + 1) for unit in refuted)
 
 
 def _without(

@@ -46,10 +46,14 @@ class Life:
         chain: young, with nothing but the token.
         url: where it answers.
         kind: ``devchain`` or ``anvil``.
+        final_depth: how far below the head a block is final; no reorg goes so deep.
     """
 
-    def __init__(self, chain: Any, url: str, kind: str, seed: int) -> None:
+    def __init__(
+        self, chain: Any, url: str, kind: str, seed: int, *, final_depth: int = FINAL_DEPTH
+    ) -> None:
         self.chain, self.url, self.kind = chain, url, kind
+        self.final_depth = final_depth
         self.chance = random.Random(f"{kind} {seed}")
         self.at = GENESIS_AT
         self.cast: Cast = settled_in(chain, self.later)
@@ -154,15 +158,14 @@ class Life:
 
     def reorg(self) -> None:
         """Lose blocks, never final ones, to a longer branch that holds some of what they held."""
-        deepest = min(DEEPEST, self.head() - self.base, self.head() - (self.highest - FINAL_DEPTH) - 1)
+        deepest = min(DEEPEST, self.head() - self.base, self.head() - (self.highest - self.final_depth) - 1)
         if deepest < 1:
             return
         depth = min(
             deepest, self.chance.choice([self.chance.randrange(1, 6), self.chance.randrange(1, DEEPEST + 1)])
         )
         fork, blocks = self.head() - depth, depth + self.chance.choice([1, 1, 2, 4])
-        self._learn(range(fork + 1, self.head() + 1))
-        again = self._branch(fork, blocks)
+        again = self._branch(fork, blocks, self._learned(range(fork + 1, self.head() + 1)))
         at = self.at = self.at + timedelta(seconds=12 * blocks)
         try:
             self.chain.drop(depth, at=at, blocks=blocks, again=again)
@@ -190,11 +193,15 @@ class Life:
     def _may_return(self) -> bool:
         return bool(self.chain.dropped()) and self.chance.random() < 0.3
 
-    def _learn(self, numbers: Sequence[int]) -> None:
+    def _learned(self, numbers: Sequence[int]) -> list[str]:
+        """The transactions of some blocks, in order; where each stands is remembered."""
+        found: list[str] = []
         for number in numbers:
             block = self._node.ask("eth_getBlockByNumber", hex(number), True)
             for index, sent in enumerate(block["transactions"]):
                 self._sent[sent["hash"]] = Sent(sent["from"].lower(), int(sent["nonce"], 16), number, index)
+                found.append(sent["hash"])
+        return found
 
     def _pending(self, fork: int) -> dict[str, list[str]]:
         """What each sender could send again on top of a block, in the order of its nonces."""
@@ -227,19 +234,16 @@ class Life:
             entries += [(block, order, name) for (block, order), name in zip(places, names, strict=True)]
         return [Placed(what=name, block=block) for block, _, name in sorted(entries)]
 
-    def _branch(self, fork: int, blocks: int) -> list[Placed]:
+    def _branch(self, fork: int, blocks: int, dropped: list[str]) -> list[Placed]:
         """What a new branch holds: nothing, the same in the same places, or some of it anywhere."""
         roll = self.chance.random()
         if roll < 0.3:
             return []
         pending = self._pending(fork)
         if roll < 0.45:
-            names = sorted(
-                (name for queue in pending.values() for name in queue if self._sent[name].block > fork),
-                key=lambda name: (self._sent[name].block, self._sent[name].index),
-            )
-            whole = {name for queue in pending.values() for name in _unbroken(queue, set(names))}
-            return [Placed(what=name, block=self._sent[name].block - fork) for name in names if name in whole]
+            chosen = set(dropped)
+            whole = {name for queue in pending.values() for name in _unbroken(queue, chosen)}
+            return [Placed(what=name, block=self._sent[name].block - fork) for name in dropped if name in whole]
         back = self._merged(self._returning(pending), range(1, self.chance.choice([1, blocks]) + 1))
         noise = [
             Placed(what=self.acts.noise(), block=block)
@@ -259,7 +263,9 @@ def _unbroken(queue: list[str], chosen: set[str]) -> list[str]:
 
 
 @contextmanager
-def lived(kind: str, seed: int, *, max_block_range: int | None = None) -> Iterator[Life]:
+def lived(
+    kind: str, seed: int, *, max_block_range: int | None = None, final_depth: int = FINAL_DEPTH
+) -> Iterator[Life]:
     """A life on a fresh chain of a kind, behind HTTP.
 
     Args:
@@ -268,14 +274,14 @@ def lived(kind: str, seed: int, *, max_block_range: int | None = None) -> Iterat
     with ExitStack() as stack:
         if kind == ANVIL:
             anvil = stack.enter_context(
-                AnvilChain(seed=seed, genesis_at=GENESIS_AT, safe_depth=FINAL_DEPTH // 2, states_kept=1000)
+                AnvilChain(seed=seed, genesis_at=GENESIS_AT, safe_depth=final_depth // 2, states_kept=1000)
             )
-            life = Life(anvil, anvil.rpc_url, kind, seed)
+            life = Life(anvil, anvil.rpc_url, kind, seed, final_depth=final_depth)
         else:
             chain = DevChain(
-                seed=seed, genesis_at=GENESIS_AT, finality_depth=FINAL_DEPTH, safe_depth=FINAL_DEPTH // 2
+                seed=seed, genesis_at=GENESIS_AT, finality_depth=final_depth, safe_depth=final_depth // 2
             )
             server = stack.enter_context(LoopbackServer(build_app(chain, max_block_range=max_block_range)))
-            life = Life(chain, server.url, kind, seed)
+            life = Life(chain, server.url, kind, seed, final_depth=final_depth)
         stack.callback(life.close)
         yield life

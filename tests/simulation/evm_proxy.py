@@ -7,7 +7,6 @@ happen with a probability, so that most requests are honest.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import socket
 import ssl
@@ -36,8 +35,12 @@ class Reply(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer JSON-RPC."""
         raw = self.rfile.read(int(self.headers["content-length"]))
-        with contextlib.suppress(OSError):
+        try:
             self.server.proxy.answer(raw, self)
+        except OSError:
+            return  # who asked has gone
+        except Exception as error:  # noqa: BLE001 - a fault of a lie's own, told at the end
+            self.server.proxy.faults.append(error)
 
     def start(self, status: int, length: int, **headers: str) -> None:
         """Send the head of the response."""
@@ -85,7 +88,7 @@ class Exchange:
 
     Args:
         calls: what was asked.
-        answers: what the node says, in the order of the calls.
+        answers: what the node says, at first in the order of the calls.
         chance: the proxy's, so that the whole run follows from the seed.
         node: asks the node itself.
         send: how the answers travel.
@@ -100,10 +103,11 @@ class Exchange:
     send: Sender = field(default=Reply.whole)
 
     def pairs(self, *methods: str) -> Iterator[tuple[Json, Json]]:
-        """Calls of some methods, each with its answer."""
-        for call, answer in zip(self.calls, self.answers, strict=True):
-            if call["method"] in methods:
-                yield call, answer
+        """Calls of some methods (of any by default), each with its answer where an earlier lie left one."""
+        by_id = {answer["id"]: answer for answer in self.answers}
+        for call in self.calls:
+            if call["id"] in by_id and (not methods or call["method"] in methods):
+                yield call, by_id[call["id"]]
 
 
 Lie = Callable[[Exchange], None]
@@ -165,6 +169,8 @@ class Proxy:
         self.lies = list(lies)
         self.calls: list[Json] = []
         """Every call that was asked, but for those of ``eth_chainId``."""
+        self.faults: list[Exception] = []
+        """What went wrong in here; it would look like one more lie."""
         self._node = Upstream(url)
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
@@ -201,6 +207,7 @@ class Proxy:
         self._server.server_close()
         self._thread.join(5)
         self._node.close()
+        assert self.faults == []
 
 
 def refusal(answer: Json, message: str, code: int = -32000) -> None:
@@ -352,7 +359,7 @@ def lagging(most: int, probability: float) -> Lie:
             return
         behind = exchange.chance.randrange(1, most + 1)
         head = max(0, int(exchange.node.ask("eth_blockNumber"), 16) - behind)
-        for call, answer in zip(exchange.calls, exchange.answers, strict=True):
+        for call, answer in exchange.pairs():
             _as_of(exchange.node, call, answer, head, behind)
 
     return lie

@@ -21,7 +21,7 @@ from payhealth.store import SqlStore, open_store, upgrade
 from payhealth.testing import FixedClock
 from tests.auditor.evm_facts import Movement
 from tests.auditor.evm_witness import Payment, Witness, payments
-from tests.simulation.evm_life import FINAL_DEPTH, Life
+from tests.simulation.evm_life import Life
 from tests.simulation.test_evm_shelf import Shelf
 
 NAME, STREAM = "chain", "transfers"
@@ -112,7 +112,7 @@ class Puller:
         """What was live at a pull that ran to its end while the chain stood still."""
         self.kills = self.moves = self.failures = 0
         self._brisk = False
-        finality = "finalized" if by_tag else {"depth": FINAL_DEPTH}
+        finality = "finalized" if by_tag else {"depth": self.life.final_depth}
         self._fixed = {**life.settings(), "finality": finality, "start_block": start}
         if self.chance.random() < 0.5:
             self._fixed["chain"] = {**self._fixed["chain"], "multicall3": life.cast.multicall}
@@ -211,7 +211,7 @@ class Puller:
         """Let everything become final, the balances' readings too, and pull until nothing changes."""
         self._brisk = True
         for _ in range(2):  # what moved while a reading waited is read anew, and waits once more
-            self.life.quiet(FINAL_DEPTH + 2)
+            self.life.quiet(self.life.final_depth + 2)
             self.pull()
         for _ in range(8):
             if not self.pull():

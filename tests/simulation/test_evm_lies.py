@@ -113,7 +113,7 @@ WORDINGS = [
 
 
 @pytest.mark.parametrize("wording", WORDINGS)
-@pytest.mark.parametrize("cap", [1, 7, 20])
+@pytest.mark.parametrize("cap", [1, 7])
 def test_a_capped_range_in_any_wording_still_reads_all(wording: str, cap: int) -> None:
     """Whatever words a provider has for "too much", the range shrinks until it is accepted."""
     node, shelf = busy(), Shelf()

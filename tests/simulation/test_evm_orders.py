@@ -51,7 +51,7 @@ def test_the_store_ends_as_the_chain(kind: str, seed: int, tmp_path: Path) -> No
 @contextmanager
 def young(books: Callable[[Life], Books]) -> Iterator[tuple[Life, Puller, Clerk | None]]:
     """A life whose setting in is left out of what is read, and a clerk where the books can be reconciled."""
-    with lived(DEVCHAIN, 5) as life:
+    with lived(DEVCHAIN, 5, final_depth=8) as life:
         kept = books(life)
         puller = Puller(life, kept, seed=5, start=life.base + 1)
         with closing(puller):
@@ -127,6 +127,23 @@ def test_an_authorisation_of_nothing_belongs_to_no_payment() -> None:
         assert Judge(puller).differences() == []
 
 
+def test_a_block_that_comes_back_and_is_lost_again() -> None:
+    """Lost, back with the same hash, and lost once more: retracted once, each record once in a step."""
+    node, shelf = FakeNode(), Shelf()
+    for _ in range(20):
+        node.mine()
+    common = list(node.blocks)
+    node.mine(deposit("to and fro"))
+    with_deposit = list(node.blocks)
+    for turn in range(1, 5):
+        node.blocks = list(with_deposit if turn % 2 else common)
+        node._salt += 1  # noqa: SLF001 - as drop() does, without dropping
+        for _ in range(turn + 1):
+            node.mine()
+        pull(node, shelf)
+        assert_exact(shelf, node)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_branches_that_take_turns(seed: int) -> None:
     """A chain that goes back to blocks that it had dropped, with the same hashes: what stood lives again."""
@@ -159,7 +176,7 @@ def _is_new(node: FakeNode, name: str) -> bool:
 @pytest.fixture(scope="module")
 def settled() -> Iterator[Puller]:
     """A settled life in memory whose records a test may damage, and must put back."""
-    with lived(DEVCHAIN, 8) as life, closing(Puller(life, ShelfBooks(), seed=8)) as puller:
+    with lived(DEVCHAIN, 8, final_depth=16) as life, closing(Puller(life, ShelfBooks(), seed=8)) as puller:
         life.quiet(2)
         acts: Any = life.acts
         for act in (*_EVERY_KIND, *_EVERY_KIND):

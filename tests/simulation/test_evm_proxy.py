@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,7 @@ from payhealth.domain.results import Outcome
 from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
 from payhealth.sandbox.chain.contract_user import ContractUser
 from payhealth.sandbox.chain.devchain import DevChain
+from payhealth.sandbox.chain.evm import TransactionRefusedError
 from payhealth.sandbox.chain.rpc import build_app
 from payhealth.sandbox.chain.sending import Sending
 from payhealth.sandbox.serve import LoopbackServer
@@ -263,13 +264,13 @@ def _one_lie(place: Place, name: str) -> None:
     assert_exact(shelf, audit)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(8))
 def test_all_lies_at_once_end_exact_or_in_a_refusal(py_evm: Place, seed: int) -> None:
     """Whatever is combined: never short while it lies, and exact once it is honest."""
     _many_lies(py_evm, seed)
 
 
-@pytest.mark.parametrize("seed", range(10, 13))
+@pytest.mark.parametrize("seed", range(8, 11))
 def test_all_lies_at_once_on_anvil(anvil: Place, seed: int) -> None:
     """The same on a node with traces."""
     _many_lies(anvil, seed)
@@ -301,15 +302,19 @@ def test_a_chain_that_goes_on_under_lies(seed: int) -> None:
                 proxy.lies = [LIES[name]() for name in chance.sample(sorted(LIES), 2)]
                 pull(place, proxy, shelf)
                 if chance.random() < 0.6:
-                    depth = chance.randrange(1, 5)
-                    back = chain.drop(depth, at=place.business.later())
-                    for transaction in back:
-                        if chance.random() < 0.5:
-                            chain.resend(transaction, at=place.business.later())
+                    _reorganise(chain, place, chance)
             proxy.lies = []
             place.live_on(chance, 2)
             assert pull(place, proxy, shelf) is None
             assert_exact(shelf, place.audit())
+
+
+def _reorganise(chain: DevChain, place: Place, chance: random.Random) -> None:
+    """Lose up to four blocks; some of their transactions come back, where their nonces allow that."""
+    for transaction in chain.drop(chance.randrange(1, 5), at=place.business.later()):
+        if chance.random() < 0.7:
+            with suppress(TransactionRefusedError):
+                chain.resend(transaction, at=place.business.later())
 
 
 def _wordings() -> list[tuple[str, str]]:
@@ -320,15 +325,16 @@ def _wordings() -> list[tuple[str, str]]:
 @pytest.mark.parametrize("kind", sorted({kind for kind, _ in _wordings()}))
 def test_every_providers_refusal_of_a_range(py_evm: Place, kind: str) -> None:
     """Each wording of the table, with a cap behind it: too much is asked again smaller, the rest refuses."""
-    audit, start = py_evm.audit(), 38
+    audit, start = py_evm.audit(), 44
+    only = {"assets": [], "balances": False, "start_block": start, "attempts": 2}
     expected = {row for row in truth(audit) if row[-1] >= start and not row[0].endswith(":native")}
     with Proxy(py_evm.business.url) as proxy:
         for at, message in enumerate(message for its, message in _wordings() if its == kind):
             # The numbers in the words are those of another question: the cap behind them is what holds.
-            shelf, cap = Shelf(), (1, 3, 7)[at % 3]
+            shelf, cap = Shelf(), (1, 2, 5)[at % 3]
             proxy.lies = [capped(cap, message)]
             proxy.calls.clear()
-            error = pull(py_evm, proxy, shelf, assets=[], balances=False, start_block=start)
+            error = pull(py_evm, proxy, shelf, **only)
             read = claimed(shelf)
             assert live(shelf) == {row for row in expected if row[-1] in read}, message
             assert (error is None) is (kind in RANGES), message
@@ -401,7 +407,7 @@ def test_a_hidden_log_fails_the_check_of_the_whole_program(tmp_path: Path) -> No
         proxy.lies = [hiding(hidden)]
         app = application(_config(place, proxy, tmp_path))
         try:
-            for _ in range(3):
+            for _ in range(2):
                 assert not app.pull().failed
                 place.business.chain.mine(at=place.business.later(), blocks=13)
             results = {result.check: result for result in app.check()}

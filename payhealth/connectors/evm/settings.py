@@ -108,7 +108,7 @@ class EvmSettings(Strict):
     max_block_range: Positive = 10_000
     overlap_blocks: int = Field(default=16, ge=0, le=1000)
     batch_calls: int = Field(default=100, ge=2, le=1000)
-    full_blocks_per_batch: int = Field(default=10, ge=1, le=1000)
+    full_blocks_per_batch: int = Field(default=50, ge=1, le=1000)
     step_blocks: Positive = 200
     addresses_per_filter: int = Field(default=500, ge=1, le=1000)
     most_filters: int = Field(default=8, ge=2, le=1000)
@@ -258,6 +258,10 @@ class EvmSettings(Strict):
 
     def fingerprint(self) -> str:
         """A short hash of what is being read: another set of addresses or assets means reading anew."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         words = [
             "2",  # what is read of a block; another number means that everything is read anew
             str(self.chain_id),

@@ -89,7 +89,7 @@ def test_what_concerns_the_watched_is_kept_and_nothing_else(
     logs = reading.all_logs()
     expected = [at for at, pair in enumerate(rows) if watched & set(pair)]
     assert logs.log_index.tolist() == expected
-    assert len(concerning(logs, book().our_column)) <= len(logs)
+    assert len(concerning(logs, book().ours)) <= len(logs)
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_a_stranger_may_log_what_it_likes(raw: Any) -> None:
 def test_a_log_of_another_block_is_refused_whole() -> None:
     """A node that answers with blocks that were not asked for is not believed at all."""
     with pytest.raises(WireError, match="another block than was asked for"):
-        read_logs([log(STRANGER, DEPOSIT)], book(), book().our_column, lambda number, block: block != BLOCK)
+        read_logs([log(STRANGER, DEPOSIT)], book(), book().ours, lambda number, block: block != BLOCK)
 
 
 @pytest.mark.parametrize("bad", [None, 5, "5", "0x", "0xzz", "-0x1", "0x" + "1" * 65, " 0x1", "0x1\n"])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from payhealth.connectors.evm.proofs.feeds import feeds_of, price_reader
 from payhealth.connectors.evm.proofs.identity import AssetRef, Identity
 from payhealth.connectors.evm.reading.book import NATIVE_DECIMALS
-from payhealth.connectors.evm.reading.marks import Marks
 from payhealth.connectors.evm.reading.recent import Recent
 from payhealth.connectors.evm.rpc.node import Node
 from payhealth.connectors.evm.settings import EvmSettings
@@ -112,16 +111,16 @@ class Proofs:
     def step(
         self,
         *,
-        marks: Marks,
+        head: Header,
+        final: int,
         recent: Recent,
-        touched: Collection[Pair],
         addresses: Sequence[str],
         state: Mapping[str, Any],
     ) -> Closed:
         """Hold balances against what was read.
 
         Args:
-            touched: (address, asset) that this pull read something of.
+            head: where balances are read: the newest block, or the last final one.
             addresses: our own, sorted.
             state: as the last step gave it.
         """
@@ -136,9 +135,9 @@ class Proofs:
             return None if known is None else known.hash == block
 
         done = self._identity(addresses).step(
-            head=marks.head,
-            final=marks.final,
-            touched=touched,
+            head=head,
+            final=final,
+            touched=(),  # the store tells what was touched since the last step
             state=state.get("identity"),
             canonical=canonical,
             now=self._now,

@@ -58,16 +58,6 @@ class Book:
         return f"eip155:{self.chain_id}"
 
     @cached_property
-    def our_column(self) -> pa.StringArray:
-        """Our addresses as a column, to look many up at once."""
-        return pa.array(sorted(self.ours), pa.string())
-
-    @cached_property
-    def operator_column(self) -> pa.StringArray:
-        """The operators' addresses as a column."""
-        return pa.array(sorted(self.operators), pa.string())
-
-    @cached_property
     def token_column(self) -> pa.StringArray:
         """The registered contracts as a column."""
         return pa.array(sorted(token for token in self.assets if token), pa.string())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from payhealth.connectors.evm.rpc.faults import RpcFault
 from payhealth.connectors.evm.rpc.node import Node, SeenBlock
 from payhealth.connectors.evm.rpc.scores import Lie
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.wire.bloom import address_words, may_hold, positions, set_share
+from payhealth.connectors.evm.wire.bloom import address_words, bits_of, may_hold, positions, set_share
 from payhealth.connectors.evm.wire.values import TRANSFER, WireError, padded
 from payhealth.domain.errors import SourceUnavailableError
 
@@ -42,17 +42,30 @@ class Denied:
 
 
 class Emptiness:
-    """Holds empty answers against what the blocks themselves say."""
+    """Holds empty answers against what the blocks themselves say.
 
-    def __init__(self, node: Node, settings: EvmSettings, watched: Sequence[str]) -> None:
+    Args:
+        watched: the addresses that logs are asked for by.
+        whole: all logs of the registered tokens are asked for, not those of some addresses alone.
+    """
+
+    def __init__(self, node: Node, settings: EvmSettings, watched: Collection[str], *, whole: bool) -> None:
         self._node = node
         self._tokens = [token.address for token in settings.registered]
         self._watched = watched
-        self._words = frozenset(padded(address) for address in watched)
+        self._whole = whole
 
     @cached_property
-    def _bits(self) -> tuple[Any, Any, Any]:
-        return positions(self._tokens), positions([TRANSFER]), address_words(self._watched)
+    def _words(self) -> frozenset[str]:
+        return frozenset(padded(address) for address in self._watched)
+
+    @cached_property
+    def _bits(self) -> tuple[Any, Any]:
+        return positions(self._tokens), positions([TRANSFER])
+
+    @cached_property
+    def _ends(self) -> Any:
+        return address_words(self._watched)
 
     def denied(self, blocks: Sequence[SeenBlock]) -> Denied | None:
         """The first of some blocks without logs that cannot be without, None where all may be."""
@@ -63,20 +76,21 @@ class Emptiness:
         for block, receipts in zip(suspects, answers, strict=True):
             if isinstance(receipts, RpcFault):
                 continue  # a node that does not give them cannot be held against them
-            logs = sum(self.wanted(log) for receipt in receipts for log in _logs_of(receipt))
+            logs = sum(self._missed(log) for receipt in receipts for log in _logs_of(receipt))
             if logs:
                 return Denied(number=block.header.number, logs=logs)
         return None
 
     def wanted(self, log: Any) -> bool:
         """Whether a log is a transfer of a registered token to or from ours."""
+        return self._of_token(log) and any(str(topic).lower() in self._words for topic in log["topics"][1:3])
+
+    def _missed(self, log: Any) -> bool:
+        return self._of_token(log) if self._whole else self.wanted(log)
+
+    def _of_token(self, log: Any) -> bool:
         try:
-            topics = log["topics"]
-            return (
-                topics[0] == TRANSFER
-                and log["address"].lower() in self._tokens
-                and any(str(topic).lower() in self._words for topic in topics[1:3])
-            )
+            return log["topics"][0] == TRANSFER and log["address"].lower() in self._tokens
         except (KeyError, IndexError, TypeError, AttributeError):
             return False
 
@@ -87,7 +101,11 @@ class Emptiness:
         try:
             if set_share(bloom) > _SATURATED:
                 return False
-            return bool(may_hold(bloom, *self._bits).any())
+            tokens, event = self._bits
+            bits = bits_of(bloom)
+            if not (bits[tokens].all(axis=1).any() and bits[event].all()):
+                return False
+            return self._whole or bool(may_hold(bloom, tokens, event, self._ends).any())
         except WireError:
             return False
 

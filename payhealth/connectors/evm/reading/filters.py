@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
 from payhealth.connectors.evm.settings import EvmSettings
@@ -20,13 +21,13 @@ class LogFilters:
     whole logs are read and sorted out here.
     """
 
-    def __init__(self, settings: EvmSettings, watched: Sequence[str]) -> None:
+    def __init__(self, settings: EvmSettings, watched: Collection[str]) -> None:
         self._tokens = sorted(token.address for token in settings.registered)
         self._native_logs = settings.info.native_logs if settings.native else None
         self._contracts = _event_contracts(settings)
         self._per_filter = settings.addresses_per_filter
         self._most = settings.most_filters
-        self._words = [padded(address) for address in sorted(watched)]
+        self._watched = watched
 
     @property
     def any(self) -> bool:
@@ -36,11 +37,16 @@ class LogFilters:
     @property
     def shape(self) -> str:
         """What is filtered, in a word, for the planner: ranges that fit one shape may not fit another."""
-        return f"{'whole' if self._whole else 'ends'}/{min(self._per_filter, len(self._words))}"
+        return f"{'whole' if self.whole else 'ends'}/{min(self._per_filter, len(self._watched))}"
 
     @property
-    def _whole(self) -> bool:
-        return 2 * len(self._chunks()) > self._most
+    def whole(self) -> bool:
+        """Whether the registered tokens' whole logs are read."""
+        return 2 * -(-len(self._watched) // self._per_filter) > self._most
+
+    @cached_property
+    def _words(self) -> list[str]:
+        return [padded(address) for address in sorted(self._watched)]
 
     def build(self) -> list[Filter]:
         """The filters, without their place."""
@@ -56,15 +62,15 @@ class LogFilters:
 
     def split(self) -> bool:
         """Put fewer addresses into each filter; False where there is one already."""
-        if self._per_filter == 1 or self._whole:
+        if self._per_filter == 1 or self.whole:
             return False
-        self._per_filter = max(1, min(self._per_filter, len(self._words)) // 2)
+        self._per_filter = max(1, min(self._per_filter, len(self._watched)) // 2)
         return True
 
     def _transfers(
         self, topic: str, by_ends: Filter, whole: Filter, *, lead: tuple[None, ...]
     ) -> list[Filter]:
-        if self._whole:
+        if self.whole:
             return [{**whole, "topics": [topic]}]
         chunks = self._chunks()
         # The same chunk asked at both ends: a transfer between two of ours is told twice.

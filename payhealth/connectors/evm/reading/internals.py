@@ -47,7 +47,8 @@ class Internals:
                 if answer.kind is not FaultKind.PRUNED:
                     raise answer
                 continue
-            found += internal_transfers(_moved(way, answer, block), block.header, watched)
+            if not _is_untraced(answer):
+                found += internal_transfers(_moved(way, answer, block), block.header, watched)
         return found
 
     def _way(self, block: SeenBlock) -> str:
@@ -67,6 +68,12 @@ class Internals:
         if way == DEBUG:
             return self._node.debug_traces([block.header.hash for block in blocks])
         return self._node.parity_traces([block.header.number for block in blocks])
+
+
+def _is_untraced(answer: Any) -> bool:
+    """Whether the node says of single transactions that it cannot trace them, as one without their state does."""
+    items = [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
+    return any(item.get("error") and item.get("result") is None and "action" not in item for item in items)
 
 
 def _moved(way: str, answer: Any, block: SeenBlock) -> tuple[InternalTransfer, ...]:

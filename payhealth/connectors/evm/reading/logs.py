@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from payhealth.connectors.evm.reading.book import Book
 from payhealth.connectors.evm.reading.found import Reading
@@ -40,7 +39,7 @@ class Logs:
 
 
 def read_logs(
-    raws: Sequence[Any], book: Book, watched: pa.StringArray, belongs: Callable[[int, str], bool]
+    raws: Sequence[Any], book: Book, watched: frozenset[str], belongs: Callable[[int, str], bool]
 ) -> Logs:
     """Read logs as a node gave them.
 
@@ -142,10 +141,9 @@ def _add_natives(
     found: Logs,
     raws: Sequence[Any],
     book: Book,
-    watched: pa.StringArray,
+    watched: frozenset[str],
     belongs: Callable[[int, str], bool],
 ) -> None:
-    ours = frozenset(watched.to_pylist()) if raws else frozenset()
     once: dict[tuple[str, str], Any] = {}
     for raw in raws:
         try:
@@ -154,7 +152,7 @@ def _add_natives(
             found.reading.rejected.append(rejection(book.connector, "log", raw, str(error)))
             continue
         _check(transfer.block_number, transfer.block_hash, belongs)
-        if transfer.units and (transfer.sender in ours or transfer.recipient in ours):
+        if transfer.units and (transfer.sender in watched or transfer.recipient in watched):
             once[transfer.block_hash, transfer.position] = transfer
     found.reading.transfers += once.values()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, Self
@@ -139,10 +139,10 @@ class Moves:
 
     def kinds(self, book: Book) -> pa.StringArray:
         """What each row is: as :func:`~payhealth.connectors.evm.reading.book.kind_of`, by column."""
-        from_us = pc.is_in(self.sender, value_set=book.our_column)
-        to_us = pc.is_in(self.recipient, value_set=book.our_column)
+        from_us = pa.array(among(self.sender, book.ours))
+        to_us = pa.array(among(self.recipient, book.ours))
         given = pc.or_(pc.equal(self.position, MINT), pc.starts_with(self.position, WITHDRAWAL))
-        funded = pc.or_(given, pc.is_in(self.sender, value_set=book.operator_column))
+        funded = pc.or_(given, pa.array(among(self.sender, book.operators)))
         own = pc.if_else(to_us, str(MovementKind.INTERNAL), str(MovementKind.OUTGOING))
         others = pc.if_else(funded, str(MovementKind.FUNDING), str(MovementKind.TRANSFER))
         return pc.if_else(given, str(MovementKind.FUNDING), pc.if_else(from_us, own, others))
@@ -157,10 +157,14 @@ class Moves:
         return small
 
 
-def concerning(logs: LogColumns, watched: pa.StringArray) -> LogColumns:
+def among(column: pa.StringArray, known: Container[str]) -> Mask:
+    """Which values are among some: Arrow would index the known ones anew at every call."""
+    return np.fromiter((value in known for value in column.to_pylist()), np.bool_, len(column))
+
+
+def concerning(logs: LogColumns, watched: Container[str]) -> LogColumns:
     """The logs with an end among some addresses."""
-    ends = pc.or_(pc.is_in(logs.sender, value_set=watched), pc.is_in(logs.recipient, value_set=watched))
-    keep = np.asarray(ends)
+    keep = among(logs.recipient, watched) | among(logs.sender, watched)
     return logs if keep.all() else columns.selected(logs, keep)
 
 

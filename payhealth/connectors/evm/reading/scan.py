@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from payhealth.connectors.evm.reading.book import Book
 from payhealth.connectors.evm.reading.emptiness import Emptiness
 from payhealth.connectors.evm.reading.filters import LogFilters
@@ -19,6 +17,7 @@ from payhealth.connectors.evm.reading.payment_events import PaymentEvents
 from payhealth.connectors.evm.reading.quorum import agreed
 from payhealth.connectors.evm.reading.recent import ChainMovedError
 from payhealth.connectors.evm.reading.stored import Stored
+from payhealth.connectors.evm.rpc.collecting import uncollected
 from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
 from payhealth.connectors.evm.rpc.node import Node, Place, SeenBlock
 from payhealth.connectors.evm.rpc.ranges import RangePlanner, RangePlanners
@@ -45,6 +44,11 @@ class Fetched:
     blocks: list[SeenBlock]
     provider: str
 
+    @property
+    def last(self) -> Header | None:
+        """The header of the last block, where whole blocks were read."""
+        return self.blocks[-1].header if self.blocks else None
+
 
 class Scanner:
     """Reads stretches through a node for a set of addresses, exact or not at all.
@@ -68,20 +72,38 @@ class Scanner:
         self._book = book
         self._planners = planners
         self._watched = frozenset(watched)
-        self._column = pa.array(sorted(self._watched), pa.string())
-        self._filters = LogFilters(settings, sorted(self._watched))
+        self._filters = LogFilters(settings, self._watched)
         self._events = PaymentEvents(settings, book, stored)
         self._by_logs = settings.info.native_logs is not None
         self._internals = Internals(node) if settings.native and settings.traces else None
-        self._emptiness = Emptiness(node, settings, sorted(self._watched))
+        self._emptiness = Emptiness(node, settings, self._watched, whole=self._filters.whole)
         self._native = settings.native
         self._copies = LookAlikes(node, settings)
         self._asked: dict[Place, list[object]] = {}
+        self._seen: dict[int, SeenBlock] = {}
 
     @property
     def range_blocks(self) -> int:
         """How many blocks one range takes at present."""
         return self._planner().size
+
+    def know(self, blocks: Iterable[SeenBlock]) -> None:
+        """Blocks that were given already, so that nobody asks for them again."""
+        self._seen = {block.header.number: block for block in blocks}
+
+    def blocks_of(self, lower: int, upper: int) -> list[SeenBlock]:
+        """The blocks of a stretch: those that are known, then the rest."""
+        known: list[SeenBlock] = []
+        while (
+            block := self._seen.pop(lower + len(known), None)
+        ) is not None and block.header.number <= upper:
+            known.append(block)
+        return known + list(self._node.blocks(range(lower + len(known), upper + 1)))
+
+    def header_of(self, number: int) -> Header:
+        """The header of a block that the node must have."""
+        known = self._seen.get(number)
+        return known.header if known is not None else self._node.headers([number])[0]
 
     def ask_ahead(self, places: Sequence[Place]) -> None:
         """Ask for the logs of several places at once, to be read next; refused ones are asked again then."""
@@ -110,7 +132,7 @@ class Scanner:
         if self._filters.any:
             upper, raws = self._range(lower, upper, final=True)
             logs = self._read(raws, lambda number, _: lower <= number <= upper)
-        blocks = list(self._node.blocks(range(lower, upper + 1))) if self._native else []
+        blocks = self.blocks_of(lower, upper) if self._native else []
         return Fetched(upper=upper, logs=logs, blocks=blocks, provider=self._node.client.provider)
 
     def completed(self, fetched: Fetched) -> Reading:
@@ -223,7 +245,8 @@ class Scanner:
 
     def _read(self, raws: Sequence[object], belongs: Belongs) -> Logs:
         try:
-            return read_logs(raws, self._book, self._column, belongs)
+            with uncollected(len(raws)):
+                return read_logs(raws, self._book, self._watched, belongs)
         except WireError as error:
             self._node.client.blame(Lie.OTHER_BLOCKS, str(error))
             raise SourceDataError(f"{self._node.client.provider}: {error}") from None

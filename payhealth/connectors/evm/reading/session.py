@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +23,7 @@ from payhealth.connectors.evm.reading.writing import Found, records_of
 from payhealth.connectors.evm.rpc.node import Node, Place, SeenBlock
 from payhealth.connectors.evm.rpc.ranges import RangePlanners
 from payhealth.connectors.evm.settings import EvmSettings
+from payhealth.connectors.evm.wire.values import Header
 from payhealth.domain.chain_records import AssetPrice, ChainMark, ProviderScore
 from payhealth.domain.coverage import CoverageUnit, CoverageWindow
 from payhealth.ports import Batch, StreamProgress
@@ -82,7 +82,6 @@ class Session:
         mark = self._stored.mark(self._watched.book.chain)
         self._final = mark.final if mark else None
         self._read_before = self._cursor.block
-        self._touched: set[tuple[str, str]] = set()
         self._logs_read = 0
 
     def steps(self) -> Iterator[Batch]:
@@ -106,9 +105,8 @@ class Session:
         self._ask_ahead(marks, ahead)
         yield from self._settle(marks)
         yield from self._read_final(marks)
-        yield from self._read_recent(marks, ahead)
+        yield from self._read_recent(marks)
         yield from self._caught_up(marks)
-        self._recent.forget_below(marks.final)
         yield from self._closing(marks)
 
     # What may have changed since the last pull.
@@ -157,19 +155,25 @@ class Session:
 
     def _ask_ahead(self, marks: Marks, ahead: Sequence[SeenBlock]) -> None:
         """At the tip of the chain everything that is to be read fits into one request."""
-        if not ahead or ahead[0].header.number != self._cursor.block + 1:
+        scanner, block = self._watched.scanner, self._cursor.block
+        if not ahead or ahead[0].header.number != block + 1:
             return
-        whole = ahead[-1].header.number == marks.head.number
-        if not whole or self._cursor.block < marks.final or len(ahead) > self._settings.step_blocks:
+        scanner.know(ahead)
+        if ahead[-1].header.number != marks.head.number or len(ahead) > self._settings.step_blocks:
             return
-        ranges = [(self._cursor.settled + 1, min(marks.final, self._read_before))]
-        ranges.append(self._overlapping(max(self._cursor.settled, ranges[0][1])))
+        settling = (self._cursor.settled + 1, min(marks.final, self._read_before))
+        ranges = [
+            settling,
+            self._overlapping(max(self._cursor.settled, settling[1])),
+            (block + 1, marks.final),
+        ]
         places = [
             Place(lower=lower, upper=upper)
             for lower, upper in ranges
-            if 0 < upper - lower + 1 <= self._watched.scanner.range_blocks
+            if 0 < upper - lower + 1 <= scanner.range_blocks
         ]
-        self._watched.scanner.ask_ahead([*places, *(Place(block=block.header.hash) for block in ahead)])
+        recent = (one.header for one in ahead if one.header.number > marks.final)
+        scanner.ask_ahead([*places, *(Place(block=header.hash) for header in recent)])
 
     def _settle(self, marks: Marks) -> Iterator[Batch]:
         """Read once more what was read near the head and has become final since."""
@@ -220,20 +224,18 @@ class Session:
         reading = self._watched.scanner.completed(fetched)
         if upper == marks.final:
             # The last final block is the anchor that later blocks must link to.
-            self._recent.put(self._node.headers([upper])[0])
+            self._recent.put(fetched.last or self._watched.scanner.header_of(upper))
         self._cursor = replace(self._cursor, block=upper, settled=upper)
         window = self._window(lower, upper, reading, FINAL, fetched.provider)
         return self._batch(marks, reading, [window])
 
-    def _read_recent(self, marks: Marks, ahead: Sequence[SeenBlock]) -> Iterator[Batch]:
+    def _read_recent(self, marks: Marks) -> Iterator[Batch]:
         """The newest blocks, each by its hash; before them what was newest at the last pull, once more."""
         overlap = self._overlap()
-        following = iter(ahead) if ahead and ahead[0].header.number == self._cursor.block + 1 else iter(())
         while self._cursor.block < marks.head.number:
             lower = self._cursor.block + 1
             upper = min(marks.head.number, lower + self._settings.step_blocks - 1)
-            blocks = list(itertools.islice(following, upper - lower + 1))
-            blocks += self._node.blocks(range(lower + len(blocks), upper + 1))
+            blocks = self._watched.scanner.blocks_of(lower, upper)
             parent = self._recent.get(lower - 1) or self._node.headers([lower - 1])[0]
             self._recent.put(parent)
             reading = self._watched.scanner.blocks(blocks, parent)
@@ -269,16 +271,30 @@ class Session:
 
     def _closing(self, marks: Marks) -> Iterator[Batch]:
         """Prices, balances and what became known of the providers; the last batch carries the marks."""
-        step = self._proofs.step(
-            marks=marks,
-            recent=self._recent,
-            touched=self._touched,
-            addresses=sorted(self._watched.book.ours),
-            state=self._cursor.proofs,
-        )
-        self._cursor = replace(self._cursor, proofs=step.state)
-        records = {**step.records, ProviderScore: self._providers.records(self._stored)}
-        yield self._wrap(marks, records, step.windows, objects=0)
+        addresses = sorted(self._watched.book.ours)
+        for head in self._proving_at(marks):
+            step = self._proofs.step(
+                head=head,
+                final=marks.final,
+                recent=self._recent,
+                addresses=addresses,
+                state=self._cursor.proofs,
+            )
+            self._cursor = replace(self._cursor, proofs=step.state)
+            if head is marks.head:
+                # Only now: which of the readings of earlier pulls still stand is told by these blocks.
+                self._recent.forget_below(marks.final)
+            records = {**step.records, ProviderScore: self._providers.records(self._stored)}
+            yield replace(self._wrap(marks, records, step.windows, objects=0), rejudged=True)
+
+    def _proving_at(self, marks: Marks) -> list[Header]:
+        """Balances are read at the head; at first also where they can be judged at once, if the node may.
+
+        A single pull then proves what is final, instead of waiting for the next one.
+        """
+        final = self._recent.get(marks.final)
+        first = "identity" not in self._cursor.proofs and final is not None and final != marks.head
+        return [final, marks.head] if first and final is not None else [marks.head]
 
     def farewell(self) -> Batch | None:
         """What became known of the providers, where the pull could not be ended; None where nothing did."""
@@ -317,9 +333,8 @@ class Session:
         return self._wrap(marks, records, windows, objects=reading.objects)
 
     def _note(self, found: Found) -> None:
-        """What the proofs have to look at, and how far the derived addresses are used."""
-        self._touched |= found.touched
-        used = self._watched.highest(address for address, _ in found.touched)
+        """How far the derived addresses are used."""
+        used = self._watched.highest(found.touched)
         self._cursor = replace(self._cursor, used=max(self._cursor.used, used))
 
     def _wrap(

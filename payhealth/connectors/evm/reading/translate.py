@@ -63,7 +63,7 @@ def sorted_out(
     of_natives, bad_natives = Moves.of_transfers(natives, book)
     moves = Moves.joined([of_logs, of_natives])
     zero = np.asarray(pc.equal(moves.amount, pa.scalar(0, columns.DECIMAL)))
-    small = moves.dust(moves.kinds(book), book.dust) & ~zero
+    small = moves.dust(moves.kinds(book), book.dust) & ~zero if book.dust else np.zeros_like(zero)
     ignored = [*strange, *((row, ZERO_VALUE) for row in moves.where(zero).rows())]
     ignored += [(row, _dust_reason(row, book)) for row in moves.where(small).rows()]
     unfit = [(_transfer_at(ours, row), reason) for row, reason in bad_rows]

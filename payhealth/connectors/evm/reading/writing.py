@@ -30,20 +30,18 @@ from payhealth.domain.records import Link, Movement, MovementKind, Rejected
 if TYPE_CHECKING:
     from payhealth.domain.record import Record
 
-Pair = tuple[str, str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """The records of a batch.
 
     Args:
-        touched: (address, asset) of ours that something moved.
+        touched: which of our addresses something moved to or from.
         deposits: asset -> the blocks in which customers paid it, for those that need a price.
     """
 
     records: dict[type[Record], Sequence[Record] | pa.Table]
-    touched: set[Pair]
+    touched: frozenset[str]
     deposits: dict[str, dict[str, Header]]
 
 
@@ -80,14 +78,9 @@ def records_of(
         Rejected: _once(reading.rejected, sorted_.rejected),
         Block: _standing_again(reading.headers, stored) if after_reorgs else [],
     }
-    touched = _touched(moves, book)
-    touched |= {(fee.payer, fee.asset) for fee in reading.fees}
-    touched |= {
-        (end, row.asset) for row in ignored for end in (row.sender, row.recipient) if end in book.ours
-    }
     return Found(
         records=records,
-        touched=touched,
+        touched=_touched(moves, book),
         deposits=_deposits(moves, table["kind"].combine_chunks(), reading.times, priced),
     )
 
@@ -135,14 +128,9 @@ def _names(moves: Moves, back: Back, book: Book) -> dict[str, str]:
     return dict(zip(natural, back.ids.to_pylist(), strict=True))
 
 
-def _touched(moves: Moves, book: Book) -> set[Pair]:
-    found: set[Pair] = set()
-    for end in (moves.sender, moves.recipient):
-        ours = pc.is_in(end, value_set=book.our_column)
-        pairs = pc.binary_join_element_wise(end.filter(ours), moves.asset.filter(ours), " ")
-        split = (pair.partition(" ") for pair in pairs.unique().to_pylist())
-        found.update((address, asset) for address, _, asset in split)
-    return found
+def _touched(moves: Moves, book: Book) -> frozenset[str]:
+    ends = (*moves.sender.to_pylist(), *moves.recipient.to_pylist())
+    return book.ours.intersection(ends)
 
 
 def _deposits(

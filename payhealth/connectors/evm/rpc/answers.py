@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from payhealth.connectors.evm.rpc.collecting import uncollected
 from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
 
 
@@ -20,6 +21,9 @@ class _Missing:
     def __repr__(self) -> str:
         return "MISSING"
 
+
+_BYTES_AN_OBJECT = 300
+"""About as much of a body is one object or array."""
 
 MISSING: Final = _Missing()
 """Stands where a batch came back without one of its calls: neither null nor a fault."""
@@ -84,7 +88,8 @@ def parsed(content: bytes | bytearray) -> Any:
         RpcFault: it is nested more deeply than is read: ask for less.
     """
     try:
-        answer = orjson.loads(content)
+        with uncollected(len(content) // _BYTES_AN_OBJECT):
+            answer = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         if "depth limit" in str(error):
             raise RpcFault(

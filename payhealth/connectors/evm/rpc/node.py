@@ -78,6 +78,7 @@ class Node:
         self._by_tag = settings.finality_rule.tag is not None
         self._full = full
         self._full_blocks = settings.full_blocks_per_batch
+        self._heavy_calls = settings.batch_calls
 
     def each(self, calls: Sequence[Call], *, most: int | None = None) -> list[Any]:
         """An answer a call, faults as values, in as many requests as that takes.
@@ -212,11 +213,24 @@ class Node:
 
     def debug_traces(self, hashes: Sequence[str]) -> list[Any]:
         """``debug_traceBlockByHash`` of some blocks, faults as values."""
-        return self.each([Call("debug_traceBlockByHash", (block, _TRACER)) for block in hashes], most=5)
+        return self._heavy([Call("debug_traceBlockByHash", (block, _TRACER)) for block in hashes])
 
     def parity_traces(self, numbers: Sequence[int]) -> list[Any]:
         """``trace_block`` of some blocks, faults as values."""
-        return self.each([Call("trace_block", (hex(number),)) for number in numbers], most=5)
+        return self._heavy([Call("trace_block", (hex(number),)) for number in numbers])
+
+    def _heavy(self, calls: Sequence[Call]) -> list[Any]:
+        """Calls with long answers: fewer in one request where they come to too much."""
+        answers: list[Any] = []
+        while len(answers) < len(calls):
+            part = calls[len(answers) : len(answers) + self._heavy_calls]
+            try:
+                answers += self.each(part)
+            except RpcFault as fault:
+                if fault.kind is not FaultKind.RESULT_LIMIT or len(part) == 1:
+                    raise
+                self._heavy_calls = max(1, len(part) // 2)
+        return answers
 
     def try_elsewhere(self, attempt: int, lie: Lie | None = None, detail: str = "") -> None:
         """Turn to another provider, and wait before another attempt.
