@@ -53,7 +53,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first", type=int, default=1000, help="the first seed")
-    parser.add_argument("--steps", type=int, default=25, help="what happens between the first and the last pull")
+    parser.add_argument(
+        "--steps", type=int, default=25, help="what happens between the first and the last pull"
+    )
     parser.add_argument("--each-block", action="store_true", help="the auditor proves itself block by block")
     parser.add_argument("--kind", choices=[DEVCHAIN, ANVIL, "both"], default="both")
     chosen = parser.parse_args()

@@ -118,7 +118,7 @@ def holes(stream: StreamState) -> tuple[Hole, ...]:
     found: list[Hole] = []
     if stream.last_error is not None:
         found.append(_hole(stream, HoleKind.FAILED, f"the last pull failed: {stream.last_error}"))
-    if stream.last_ok_at is None or not stream.covered:
+    if stream.last_ok_at is None or not (stream.covered or stream.refuted):
         found.append(_hole(stream, HoleKind.UNREAD, "never read to the end", lower=stream.required_lower))
         return tuple(found)
     found += [

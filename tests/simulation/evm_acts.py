@@ -15,7 +15,7 @@ from payhealth.sandbox.chain.sending import Sending
 ETHER = 10**18
 UNIT = 10**6
 RICH = 10**9 * UNIT
-DUST_TOKEN = "0.5"  # noqa: S105 - an amount
+DUST_TOKEN = "0.5"
 DUST_NATIVE = "0.001"
 ANYTHING = 2**256 - 1
 _FEE_BPS = 250
@@ -72,7 +72,14 @@ def settled_in(chain: Any, later: Callable[[], datetime]) -> Cast:
             ("multicall", "Multicall3"),
         )
     }
-    cast = Cast(deposits=deposits, customers=customers, usdx=chain.token_address, faucet=chain.faucet_address, **people, **contracts)
+    cast = Cast(
+        deposits=deposits,
+        customers=customers,
+        usdx=chain.token_address,
+        faucet=chain.faucet_address,
+        **people,
+        **contracts,
+    )
     everybody = [*deposits, *customers, *people.values()]
     coins = [Sending(sender=chain.faucet_address, to=who, value=1000 * ETHER) for who in everybody]
     chain.mine_block(coins, at=later())

@@ -18,6 +18,8 @@ from payhealth.testing import FixedClock
 from tests.simulation.evm_pull import Puller
 
 LEDGER = "credits"
+SIGNED = "eip3009:"
+"""What an entry writes before the nonce of an authorised transfer."""
 _LATEST = 12
 """After how many looks a deposit is credited at the latest, where it is credited at all."""
 
@@ -134,7 +136,7 @@ class Clerk:
             if beside == [row.movement_id]:
                 found += [transaction, f"{transaction}:{row.position}"]
         found += [
-            event.external_id
+            f"{SIGNED}{event.external_id}"
             for event in self._puller.rows(PaymentEvent)
             if event.movement_id == row.movement_id and event.kind == "authorization_used"
         ][:1]
@@ -160,6 +162,7 @@ class Clerk:
             for name, row in self._deposits().items()
             # A call that came back may have given what was there then, which is another amount.
             if self._amounts.get(name, row.amount) == row.amount
+            if name in self.credited or name not in self._refunded()
             if (told := said(report, name)) != (wanted := self._wanted(name, row))
         ]
 
@@ -167,7 +170,14 @@ class Clerk:
         credited = name in self.credited
         if row.status == "retracted":
             return "reorg_not_clawed_back" if credited and name not in self.clawed_back else "at rest"
+        if name in self._refunded():
+            return "refund_not_clawed_back"
         return "confirmed" if credited else "paid_not_credited"
+
+    def _refunded(self) -> set[str]:
+        """Deposits of which something was given back."""
+        rows = self._puller.rows(Movement)
+        return {row.payment_key for row in rows if row.kind == "refund" and row.status == "seen"}
 
 
 def said(report: ReconcileReport, name: str) -> str:

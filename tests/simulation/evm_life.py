@@ -49,9 +49,7 @@ class Life:
         final_depth: how far below the head a block is final; no reorg goes so deep.
     """
 
-    def __init__(
-        self, chain: Any, url: str, kind: str, seed: int, *, final_depth: int = FINAL_DEPTH
-    ) -> None:
+    def __init__(self, chain: Any, url: str, kind: str, seed: int, *, final_depth: int = FINAL_DEPTH) -> None:
         self.chain, self.url, self.kind = chain, url, kind
         self.final_depth = final_depth
         self.chance = random.Random(f"{kind} {seed}")
@@ -243,7 +241,9 @@ class Life:
         if roll < 0.45:
             chosen = set(dropped)
             whole = {name for queue in pending.values() for name in _unbroken(queue, chosen)}
-            return [Placed(what=name, block=self._sent[name].block - fork) for name in dropped if name in whole]
+            return [
+                Placed(what=name, block=self._sent[name].block - fork) for name in dropped if name in whole
+            ]
         back = self._merged(self._returning(pending), range(1, self.chance.choice([1, blocks]) + 1))
         noise = [
             Placed(what=self.acts.noise(), block=block)

@@ -49,7 +49,9 @@ def run(kind: str, seed: int, folder: Path, *, steps: int, each_block: bool = Fa
     shipped = seed % 2 == 1
     most = 5 if seed % 3 == 0 else None
     with lived(kind, seed, max_block_range=most) as life:
-        books: Books = SqlBooks(folder / f"{kind}-{seed}.db", FixedClock(life.at)) if shipped else ShelfBooks()
+        books: Books = (
+            SqlBooks(folder / f"{kind}-{seed}.db", FixedClock(life.at)) if shipped else ShelfBooks()
+        )
         start = life.base if seed % 5 == 4 else 0
         puller = Puller(life, books, seed=seed, by_tag=seed % 4 >= 2, start=start)
         with closing(puller):

@@ -115,10 +115,11 @@ class Judge:
         for row in self._movements.values():
             if row.status == "seen":
                 stands[self._standing(row)].append(row.movement_id)
-            elif row.status != "retracted":
+            elif not self._is_gone(row):
                 yield f"{row.movement_id} has the status {row.status}"
+        refunds = self._refunds()
         for payment, true in self._verdict.live.items():
-            wanted = _wanted(true)
+            wanted = _wanted(true)._replace(kind="refund" if true.id in refunds else true.kind)
             ids = stands.pop(wanted, [])
             if len(ids) != 1:
                 yield f"{wanted} stands {len(ids)} times"
@@ -126,10 +127,30 @@ class Judge:
             self._names[true.id] = ids[0]
             if ids[0] not in {seen.movement_id for seen in self._verdict.sightings[payment]}:
                 yield f"{ids[0]} is no id that {payment} was ever seen under"
-            if self._movements[ids[0]].payment_key != ids[0]:
-                yield f"{ids[0]} has the payment key {self._movements[ids[0]].payment_key}"
         for one, ids in stands.items():
             yield f"{ids} stands and is not true: {one}"
+        for place, name in self._names.items():
+            keys = [self._names.get(paid, paid) for paid in refunds.get(place, [place])]
+            if self._movements[name].payment_key not in keys:
+                yield f"{name} has the payment key {self._movements[name].payment_key}, not of {keys}"
+
+    @staticmethod
+    def _is_gone(row: Movement) -> bool:
+        """A refund that did not happen has failed; everything else is retracted."""
+        return row.status == ("failed" if row.kind == "refund" else "retracted")
+
+    def _refunds(self) -> dict[str, list[str]]:
+        """What we gave back by an escrow -> the transfers by which that payment was paid."""
+        paid: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for one in self._audit.events:
+            if one.name in ("PaymentCharged", "PaymentCaptured") and one.movement_id is not None:
+                paid[one.contract, one.key].append(one.movement_id)
+        outgoing = {move.id for move in self._audit.movements if move.kind == "outgoing"}
+        return {
+            one.movement_id: paid[one.contract, one.key]
+            for one in self._audit.events
+            if one.name == "PaymentRefunded" and one.movement_id in outgoing and paid[one.contract, one.key]
+        }
 
     def _standing(self, row: Movement) -> Standing:
         assert row.block_number is not None
@@ -156,7 +177,7 @@ class Judge:
                 yield f"{payment} was read, is gone, and no row of it is retracted"
         retracted: Counter[tuple[Any, ...]] = Counter()
         for row in self._movements.values():
-            if row.status == "retracted":
+            if self._is_gone(row):
                 name = self._transaction(row.movement_id) or str(row.position)
                 units = int(row.amount.scaleb(18 if row.symbol == "ETH" else 6))
                 retracted[name, row.asset.lower(), row.sender, row.recipient, units] += 1
@@ -169,7 +190,7 @@ class Judge:
     def _is_lost(self, payment: Payment, last: auditor.Movement) -> bool:
         rows = [self._movements.get(seen.movement_id) for seen in self._verdict.sightings[payment]]
         # An id may stand for another move now: a withdrawal's, or a call's that gave what was there.
-        return any(row is not None and (row.status == "retracted" or row.position == last.position) for row in rows)
+        return any(row is not None and (self._is_gone(row) or row.position == last.position) for row in rows)
 
     def _retracted(self) -> Iterator[str]:
         for name, row in self._movements.items():
@@ -197,6 +218,8 @@ class Judge:
                 yield f"sighting {row.movement_id} in {row.block_number}: canonical {row.canonical}"
             if row.canonical and row.ignored_reason is not None:
                 reason = next((name for words, name in _REASONS.items() if words in row.ignored_reason), "")
+                if self._is_spoof(row.asset) and "look-alike of USDX" not in row.ignored_reason:
+                    yield f"{row.movement_id} is of a look-alike, and is called {row.ignored_reason}"
                 key = (row.transaction_hash, row.position, reason, row.block_hash, row.sender, row.recipient)
                 seen[(*key, row.block_at)] += 1
         wanted = Counter(
@@ -214,10 +237,21 @@ class Judge:
         )
         yield from _compared("ignored transfers", wanted, seen)
 
+    def _is_spoof(self, asset: str) -> bool:
+        return asset.lower().endswith(self._puller.life.cast.spoof.lower())
+
     def _fees(self) -> Iterator[str]:
         rows = self._puller.rows(TransactionFee)
         seen = Counter(
-            (row.transaction_hash, row.payer, row.amount, row.asset, row.succeeded, row.block_hash, row.block_at)
+            (
+                row.transaction_hash,
+                row.payer,
+                row.amount,
+                row.asset,
+                row.succeeded,
+                row.block_hash,
+                row.block_at,
+            )
             for row in rows
             if row.canonical
         )

@@ -137,7 +137,7 @@ def test_a_block_that_comes_back_and_is_lost_again() -> None:
     with_deposit = list(node.blocks)
     for turn in range(1, 5):
         node.blocks = list(with_deposit if turn % 2 else common)
-        node._salt += 1  # noqa: SLF001 - as drop() does, without dropping
+        node._salt += 1
         for _ in range(turn + 1):
             node.mine()
         pull(node, shelf)
@@ -153,7 +153,7 @@ def test_branches_that_take_turns(seed: int) -> None:
     branches = [list(node.blocks)]
     for turn in range(14):
         node.blocks = list(chance.choice(branches))
-        node._salt += 1  # noqa: SLF001 - as drop() does, without dropping
+        node._salt += 1
         depth = chance.randrange(6)
         del node.blocks[len(node.blocks) - depth :]
         for block in range(depth + chance.randrange(1, 3)):
@@ -221,7 +221,9 @@ def _any(row: Any) -> bool:
         pytest.param(Movement, _is_lost, _change(status="seen"), id="lives though it is lost"),
         pytest.param(Movement, _is_lost, None, id="a lost deposit is forgotten"),
         pytest.param(Movement, lambda row: row.kind == "retraction", None, id="no retraction"),
-        pytest.param(Movement, lambda row: row.kind == "retraction", _change(status="failed"), id="a void one"),
+        pytest.param(
+            Movement, lambda row: row.kind == "retraction", _change(status="failed"), id="a void one"
+        ),
         pytest.param(TransferObservation, _any, None, id="an ignored one is missing"),
         pytest.param(TransferObservation, _any, _change(ignored_reason="dust"), id="another reason"),
         pytest.param(TransactionFee, _any, None, id="a fee is missing"),

@@ -223,12 +223,16 @@ class EvmSettings(Strict):
                 raise ValueError(_unknown_asset(name, self.info, (*known, *extra, NATIVE)))
         chosen = (*(known[name] for name in dict.fromkeys(self.assets) if name in known), *own)
         seen: set[str] = set()
+        symbols: set[str] = set()
         for token in chosen:
             if is_pseudo_contract(token.address, self.info):
                 raise ValueError(f"{token.address} logs moves of the native coin: it is no token")
             if token.address in seen:
                 raise ValueError(f"the token contract {token.address} is given twice")
             seen.add(token.address)
+            if token.symbol in symbols or token.symbol == NATIVE:
+                raise ValueError(f"two assets are called {token.symbol!r}: give one of them another symbol")
+            symbols.add(token.symbol)
         return chosen
 
     @cached_property
@@ -284,7 +288,7 @@ class EvmSettings(Strict):
 
 
 def _must_know(names: Iterable[str], settings: EvmSettings, key: str) -> None:
-    known = {NATIVE, *(token.symbol for token in settings.registered)}
+    known = {*(token.symbol for token in settings.registered), *((NATIVE,) if settings.native else ())}
     for name in names:
         if name not in known:
             raise ValueError(

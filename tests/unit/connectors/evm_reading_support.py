@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-
 from payhealth.connectors.evm.reading.book import Book
 from payhealth.connectors.evm.reading.found import Reading
 from payhealth.connectors.evm.reading.logs import read_logs
@@ -63,8 +61,8 @@ def moved(sender: str, recipient: str, units: int = 5, *, position: str = "0", *
 
 def reading_of(raws: Sequence[Any], book: Book, watched: Iterable[str] | None = None) -> Reading:
     """What logs hold for us, whatever blocks they are of."""
-    column = pa.array(sorted(book.ours if watched is None else watched), pa.string())
-    reading = read_logs(raws, book, column, lambda _number, _hash: True).reading
+    ours = book.ours if watched is None else frozenset(watched)
+    reading = read_logs(raws, book, ours, lambda _number, _hash: True).reading
     for logs in reading.logs:
         reading.times.update(dict.fromkeys(logs.block_hash.to_pylist(), AT))
     return reading

@@ -60,10 +60,6 @@ def test_events_that_are_told_twice_count_once(name: str) -> None:
     assert made_of(case) == expected(name)
 
 
-@pytest.mark.xfail(
-    reason="the event and the link name a movement that there is none of: the transfer is ignored",
-    strict=True,
-)
 @pytest.mark.parametrize("name", ["eip3009_authorization", "coinbase_paid", "escrow_charged"])
 def test_an_event_of_a_transfer_that_does_not_count_names_no_movement(name: str) -> None:
     """Dust is no payment, whatever signed it: nothing may lead to it as if it were one."""

@@ -14,6 +14,7 @@ from payhealth.connectors.evm.reading.book import kind_of
 from payhealth.connectors.evm.reading.filters import LogFilters
 from payhealth.connectors.evm.reading.moves import Moves, concerning
 from payhealth.connectors.evm.reading.translate import movement_id, sorted_out, transaction_of
+from payhealth.connectors.evm.rpc.node import Place
 from payhealth.connectors.evm.wire.columns import log_columns
 from payhealth.connectors.evm.wire.events import ESCROW, LOG_TRANSFER, TRANSFERRED
 from payhealth.connectors.evm.wire.values import TRANSFER, padded
@@ -30,6 +31,8 @@ positions = st.one_of(
     st.integers(0, 9).map(lambda place: f"trace:0_{place}"),
     st.integers(0, 9).map(lambda index: f"withdrawal:{index}"),
 )
+
+RANGE = Place(lower=0, upper=9)
 
 
 @unhurried
@@ -158,7 +161,7 @@ def told(found: list[dict[str, Any]], topic: str, place: int) -> list[str]:
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(2, 16))
 def test_every_address_is_asked_for_at_both_ends_or_all_is_read(count: int, chunk: int, most: int) -> None:
     """Each address once as sender and once as recipient, never more in a filter than it takes; else whole."""
-    found = filters(count, addresses_per_filter=chunk, most_filters=most).build()
+    found = filters(count, addresses_per_filter=chunk, most_filters=most).build(RANGE)
     transfers = [one for one in found if one["topics"][0] == TRANSFER]
     words = [padded(address) for address in addresses(count)]
     if 2 * -(-count // chunk) > most:
@@ -173,14 +176,14 @@ def test_every_address_is_asked_for_at_both_ends_or_all_is_read(count: int, chun
 
 def test_polygon_logs_its_coin_at_the_second_and_third_place() -> None:
     """``LogTransfer`` names the coin's contract first; the ends follow it."""
-    found = filters(3, chain_id=137, assets=["native"]).build()
+    found = filters(3, chain_id=137, assets=["native"]).build(RANGE)
     words = [padded(address) for address in addresses(3)]
     coin = "0x0000000000000000000000000000000000001010"
     assert [one for one in found if one["topics"][0] == LOG_TRANSFER] == [
         {"address": [coin], "topics": [LOG_TRANSFER, None, None, words]},
         {"address": [coin], "topics": [LOG_TRANSFER, None, words]},
     ]
-    whole = filters(3, chain_id=137, assets=["native"], addresses_per_filter=1, most_filters=2).build()
+    whole = filters(3, chain_id=137, assets=["native"], addresses_per_filter=1, most_filters=2).build(RANGE)
     assert [one for one in whole if one["topics"][0] == LOG_TRANSFER] == [
         {"address": [coin], "topics": [LOG_TRANSFER]}
     ]
@@ -188,11 +191,11 @@ def test_polygon_logs_its_coin_at_the_second_and_third_place() -> None:
 
 def test_events_are_asked_for_of_known_contracts_only() -> None:
     """Coinbase's and the escrow's; none where they are switched off or the chain has none."""
-    [events] = [one for one in filters(1).build() if isinstance(one["topics"][0], list)]
+    [events] = [one for one in filters(1).build(RANGE) if isinstance(one["topics"][0], list)]
     assert set(events["topics"][0]) == {TRANSFERRED, *ESCROW}
     assert events["address"] == sorted([*settings().info.coinbase_transfers, *settings().info.escrows])
     for changes in ({"payment_events": False}, {"chain_id": 42161}):
-        assert all(isinstance(one["topics"][0], str) for one in filters(1, **changes).build())
+        assert all(isinstance(one["topics"][0], str) for one in filters(1, **changes).build(RANGE))
 
 
 def test_filters_are_split_until_one_address_is_left_or_all_is_read() -> None:
@@ -200,7 +203,7 @@ def test_filters_are_split_until_one_address_is_left_or_all_is_read() -> None:
     found = filters(8, addresses_per_filter=8, most_filters=64)
     sizes = []
     for _ in range(10):
-        sizes.append(max(len(part) for one in found.build() for part in one["topics"][1:] if part))
+        sizes.append(max(len(part) for one in found.build(RANGE) for part in one["topics"][1:] if part))
         if not found.split():
             break
     assert sizes == [8, 4, 2, 1]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -253,10 +252,6 @@ def test_a_block_that_stands_again_has_its_sightings_back() -> None:
     assert life.paid() == Decimal("0.000005")
 
 
-@pytest.mark.xfail(
-    reason="an address that is caught up on is read alone: its transfer takes the id of one that moved",
-    strict=True,
-)
 def test_an_address_that_is_read_later_takes_no_other_ones_id() -> None:
     """Two deposits of one transaction, one address watched only after a reorg moved the logs by one place."""
     known, later = (STRANGER, DEPOSIT, 5), (STRANGER, OTHER_DEPOSIT, 7)

@@ -278,9 +278,6 @@ def test_new_keys_are_checked(changes: dict[str, Any], words: str) -> None:
     assert words in refusal(**{"assets": ["USDC", "native"], **changes})
 
 
-@pytest.mark.xfail(
-    reason="accepted though the coin is not read; with dust the first pull ends in a KeyError", strict=True
-)
 @pytest.mark.parametrize(
     "changes", [{"dust": {"native": "1"}}, {"feeds": [{**FEED, "asset": "native"}]}], ids=["dust", "feeds"]
 )
@@ -334,9 +331,6 @@ def test_a_token_of_ones_own_has_no_feed_of_the_registrys() -> None:
     assert made(tokens=[own]).feed_of("USDT") is None
 
 
-@pytest.mark.xfail(
-    reason="two tokens of one symbol are accepted: feeds, dust and pegs go by symbol", strict=True
-)
 @pytest.mark.parametrize("symbol", ["USDC", "native"])
 def test_two_assets_never_share_a_name(symbol: str) -> None:
     """Prices and thresholds are given by symbol: two of one name would get each other's."""

@@ -135,7 +135,6 @@ def test_a_stream_that_is_refuted_altogether_has_a_hole() -> None:
     assert holes(stream((), refuted=((0, 9),)))
 
 
-@pytest.mark.xfail(reason="it is called never read, and the balance's word is lost", strict=True)
 def test_a_stream_that_is_refuted_altogether_says_so() -> None:
     """It was read: what is wrong is that a balance contradicts it, and where."""
     found = holes(stream((), refuted=((0, 9),)))

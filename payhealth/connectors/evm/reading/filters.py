@@ -6,6 +6,7 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
+from payhealth.connectors.evm.rpc.node import Place
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.wire.events import ESCROW, LOG_TRANSFER, TRANSFERRED
 from payhealth.connectors.evm.wire.values import TRANSFER, padded
@@ -48,14 +49,20 @@ class LogFilters:
     def _words(self) -> list[str]:
         return [padded(address) for address in sorted(self._watched)]
 
-    def build(self) -> list[Filter]:
-        """The filters, without their place."""
+    @property
+    def whole_blocks(self) -> bool:
+        """The same of single blocks: many filters for each of them would be many requests at the tip."""
+        return self.whole or len(self._watched) > self._per_filter
+
+    def build(self, place: Place) -> list[Filter]:
+        """The filters for a place."""
+        whole = self.whole if place.block is None else self.whole_blocks
         found: list[Filter] = []
         if self._tokens:
-            found += self._transfers(TRANSFER, {}, {"address": self._tokens}, lead=())
+            found += self._transfers(TRANSFER, {}, {"address": self._tokens}, lead=(), whole=whole)
         if self._native_logs is not None:
             only = {"address": [self._native_logs]}
-            found += self._transfers(LOG_TRANSFER, only, only, lead=(None,))
+            found += self._transfers(LOG_TRANSFER, only, only, lead=(None,), whole=whole)
         if self._contracts:
             found.append({"address": self._contracts, "topics": [[TRANSFERRED, *ESCROW]]})
         return found
@@ -68,10 +75,10 @@ class LogFilters:
         return True
 
     def _transfers(
-        self, topic: str, by_ends: Filter, whole: Filter, *, lead: tuple[None, ...]
+        self, topic: str, by_ends: Filter, unfiltered: Filter, *, lead: tuple[None, ...], whole: bool
     ) -> list[Filter]:
-        if self.whole:
-            return [{**whole, "topics": [topic]}]
+        if whole:
+            return [{**unfiltered, "topics": [topic]}]
         chunks = self._chunks()
         # The same chunk asked at both ends: a transfer between two of ours is told twice.
         received = [{**by_ends, "topics": [topic, *lead, None, chunk]} for chunk in chunks]

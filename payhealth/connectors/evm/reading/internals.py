@@ -71,7 +71,7 @@ class Internals:
 
 
 def _is_untraced(answer: Any) -> bool:
-    """Whether the node says of single transactions that it cannot trace them, as one without their state does."""
+    """Whether the node says of some transactions that it cannot trace them: one without their state does."""
     items = [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
     return any(item.get("error") and item.get("result") is None and "action" not in item for item in items)
 

@@ -30,6 +30,7 @@ from payhealth.domain.records import Link, MovementKind
 COINBASE = "coinbase_transferred"
 AUTHORIZATION = "authorization_used"
 ESCROW = "escrow_"
+SIGNED = "eip3009:"
 _PAID = frozenset({f"{ESCROW}{EscrowStep.CHARGED}", f"{ESCROW}{EscrowStep.CAPTURED}"})
 
 
@@ -175,7 +176,7 @@ class PaymentEvents:
             )
         )
         if named is not None and transfer is not None and self._is_deposit(transfer):
-            alias = _words(event, self._book.chain_id)["external_id"]
+            alias = _alias(event, _words(event, self._book.chain_id)["external_id"])
             reading.links.append(Link(connector=self._book.connector, alias=alias, payment_key=named))
 
     def _concerns(self, transfer: Transfer) -> bool:
@@ -184,6 +185,11 @@ class PaymentEvents:
     def _is_deposit(self, transfer: Transfer) -> bool:
         kind = kind_of(transfer.sender, transfer.recipient, transfer.position, self._book)
         return kind is MovementKind.TRANSFER
+
+
+def _alias(event: Event, external_id: str) -> str:
+    """What a ledger entry may carry for it. A nonce is the payer's to choose: it never stands for itself."""
+    return f"{SIGNED}{external_id}" if isinstance(event, AuthorizationUsed) else external_id
 
 
 def _words(event: Event, chain_id: int) -> dict[str, Any]:

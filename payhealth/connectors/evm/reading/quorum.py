@@ -44,6 +44,8 @@ def agreed(
     if _hash_of(told) != standing:
         node.client.blame(Lie.DISAGREES, f"block {upper} is another one there", second)
         raise SourceUnavailableError(f"quorum = 2: {first} and {second} hold different blocks {upper}")
+    if not all(isinstance(answer, list) for answer in logs):
+        raise SourceUnavailableError(f"quorum = 2: {second} does not answer for {blocks}: no list of logs")
     ours, theirs = _keys(raws), _keys(log for answer in logs for log in answer)
     if ours == theirs:
         return

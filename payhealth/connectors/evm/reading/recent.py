@@ -40,7 +40,7 @@ class Recent:
         """The window as :meth:`state` gave it; an empty one where that is not readable."""
         try:
             return cls(_unpacked(kept))
-        except (KeyError, TypeError, ValueError, binascii.Error):
+        except (KeyError, TypeError, ValueError, OverflowError, binascii.Error):
             return cls()
 
     @property
@@ -104,6 +104,8 @@ class Recent:
 
 def _unpacked(kept: Mapping[str, Any]) -> list[Header]:
     packed = base64.b64decode(kept["hashes"], validate=True)
+    if len(packed) % _HASH_BYTES:
+        raise ValueError("a hash is cut short")
     hashes = [
         "0x" + packed[start : start + _HASH_BYTES].hex() for start in range(0, len(packed), _HASH_BYTES)
     ]

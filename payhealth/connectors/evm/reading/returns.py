@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from payhealth.connectors.evm.reading.book import Book
 from payhealth.connectors.evm.reading.moves import Moves
 from payhealth.connectors.evm.reading.stored import Stored
-from payhealth.connectors.evm.reading.translate import retraction_id, void
+from payhealth.connectors.evm.reading.translate import movement_id, retraction_id, transaction_of, void
 from payhealth.domain.chain_records import TransferObservation
 from payhealth.domain.records import Movement, MovementStatus
 
@@ -34,11 +34,13 @@ class Back:
         ids: a movement a row.
         observations: lost sightings whose block stands again.
         voided: retractions that no longer hold.
+        renamed: movements that give up their id to the transfer that stands there by right.
     """
 
     ids: pa.StringArray
     observations: tuple[TransferObservation, ...] = ()
     voided: tuple[Movement, ...] = ()
+    renamed: tuple[Movement, ...] = ()
 
 
 def come_back(moves: Moves, book: Book, stored: Stored, *, after_reorgs: bool) -> Back:
@@ -56,7 +58,8 @@ def come_back(moves: Moves, book: Book, stored: Stored, *, after_reorgs: bool) -
         ids = _named_again(moves, ids, lost)
     named = ids.to_pylist()
     standing = dict(zip(named, moves.block_hash.to_pylist(), strict=True))
-    retractions = stored.movements([retraction_id(name) for name in named])
+    known = stored.movements([*named, *(retraction_id(name) for name in named)])
+    places = dict(zip(named, moves.position.to_pylist(), strict=True))
     return Back(
         ids=ids,
         observations=tuple(
@@ -64,8 +67,30 @@ def come_back(moves: Moves, book: Book, stored: Stored, *, after_reorgs: bool) -
             for row in lost
             if not row.canonical and standing.get(row.movement_id) == row.block_hash
         ),
-        voided=tuple(void(row) for row in retractions.values() if row.status == MovementStatus.SUCCEEDED),
+        voided=tuple(
+            void(known[undoing])
+            for undoing in map(retraction_id, named)
+            if undoing in known and known[undoing].status == MovementStatus.SUCCEEDED
+        ),
+        renamed=tuple(
+            _by_its_place(known[name], book)
+            for name in named
+            if name in known and _stands_beside(known[name], standing[name], places[name])
+        ),
     )
+
+
+def _stands_beside(known: Movement, block: str, position: str) -> bool:
+    """Whether a movement stands in a block at another place than the transfer that takes its id there.
+
+    That happens where the two are read one after the other, because one of the addresses came later.
+    """
+    return known.status == MovementStatus.SEEN and known.block_hash == block and known.position != position
+
+
+def _by_its_place(row: Movement, book: Book) -> Movement:
+    name = movement_id(transaction_of(row.movement_id, book.chain), row.position or "", book)
+    return replace(row, movement_id=name, payment_key=name)
 
 
 def _named_again(moves: Moves, ids: pa.StringArray, lost: Sequence[TransferObservation]) -> pa.StringArray:

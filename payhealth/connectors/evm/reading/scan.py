@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from payhealth.connectors.evm.reading.asking import LogAsker
 from payhealth.connectors.evm.reading.book import Book
-from payhealth.connectors.evm.reading.emptiness import Emptiness
-from payhealth.connectors.evm.reading.filters import LogFilters
 from payhealth.connectors.evm.reading.found import Reading
 from payhealth.connectors.evm.reading.internals import Internals
 from payhealth.connectors.evm.reading.logs import Logs, read_logs, strangers
 from payhealth.connectors.evm.reading.lookalikes import LookAlikes
 from payhealth.connectors.evm.reading.natives import Open, close_natives, open_natives
 from payhealth.connectors.evm.reading.payment_events import PaymentEvents
-from payhealth.connectors.evm.reading.quorum import agreed
 from payhealth.connectors.evm.reading.recent import ChainMovedError
 from payhealth.connectors.evm.reading.stored import Stored
 from payhealth.connectors.evm.rpc.collecting import uncollected
-from payhealth.connectors.evm.rpc.faults import FaultKind, RpcFault
-from payhealth.connectors.evm.rpc.node import Node, Place, SeenBlock
-from payhealth.connectors.evm.rpc.ranges import RangePlanner, RangePlanners
+from payhealth.connectors.evm.rpc.node import Node, SeenBlock
+from payhealth.connectors.evm.rpc.ranges import RangePlanners
 from payhealth.connectors.evm.rpc.scores import Lie
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.wire.receipts import Receipt, receipt_of
@@ -56,6 +53,9 @@ class Scanner:
     Args:
         watched: whose transfers are looked for; all of ours but when addresses are caught up on.
         planners: how many blocks to ask for at once, learned.
+
+    Attributes:
+        logs: asks for the logs of these addresses.
     """
 
     def __init__(
@@ -70,22 +70,14 @@ class Scanner:
         self._node = node
         self._settings = settings
         self._book = book
-        self._planners = planners
         self._watched = frozenset(watched)
-        self._filters = LogFilters(settings, self._watched)
+        self.logs = LogAsker(node, settings, planners, self._watched)
         self._events = PaymentEvents(settings, book, stored)
         self._by_logs = settings.info.native_logs is not None
         self._internals = Internals(node) if settings.native and settings.traces else None
-        self._emptiness = Emptiness(node, settings, self._watched, whole=self._filters.whole)
         self._native = settings.native
         self._copies = LookAlikes(node, settings)
-        self._asked: dict[Place, list[object]] = {}
         self._seen: dict[int, SeenBlock] = {}
-
-    @property
-    def range_blocks(self) -> int:
-        """How many blocks one range takes at present."""
-        return self._planner().size
 
     def know(self, blocks: Iterable[SeenBlock]) -> None:
         """Blocks that were given already, so that nobody asks for them again."""
@@ -94,9 +86,7 @@ class Scanner:
     def blocks_of(self, lower: int, upper: int) -> list[SeenBlock]:
         """The blocks of a stretch: those that are known, then the rest."""
         known: list[SeenBlock] = []
-        while (
-            block := self._seen.pop(lower + len(known), None)
-        ) is not None and block.header.number <= upper:
+        while lower + len(known) <= upper and (block := self._seen.pop(lower + len(known), None)):
             known.append(block)
         return known + list(self._node.blocks(range(lower + len(known), upper + 1)))
 
@@ -104,17 +94,6 @@ class Scanner:
         """The header of a block that the node must have."""
         known = self._seen.get(number)
         return known.header if known is not None else self._node.headers([number])[0]
-
-    def ask_ahead(self, places: Sequence[Place]) -> None:
-        """Ask for the logs of several places at once, to be read next; refused ones are asked again then."""
-        if len(places) < 2 or not self._filters.any:
-            return
-        answers, head = self._node.logs(places, self._filters.build())
-        self._asked = {
-            place: answer
-            for place, answer in zip(places, answers, strict=True)
-            if isinstance(answer, list) and head >= place.upper
-        }
 
     def final_stretch(self, lower: int, last: int) -> tuple[int, Reading]:
         """Read from ``lower`` as far as one range goes, at most to ``last``, which must be final.
@@ -129,8 +108,8 @@ class Scanner:
         """The first half of :meth:`final_stretch`: what takes long and does not depend on the store."""
         upper = min(last, lower + self._settings.step_blocks - 1) if self._native else last
         logs = Logs(reading=Reading())
-        if self._filters.any:
-            upper, raws = self._range(lower, upper, final=True)
+        if self.logs.any:
+            upper, raws = self.logs.of_range(lower, upper, final=True)
             logs = self._read(raws, lambda number, _: lower <= number <= upper)
         blocks = self.blocks_of(lower, upper) if self._native else []
         return Fetched(upper=upper, logs=logs, blocks=blocks, provider=self._node.client.provider)
@@ -152,8 +131,8 @@ class Scanner:
             ChainMovedError: the node tells of other blocks at these heights.
         """
         found = Reading()
-        while lower <= upper and self._filters.any:
-            reached, raws = self._range(lower, upper, final=final)
+        while lower <= upper and self.logs.any:
+            reached, raws = self.logs.of_range(lower, upper, final=final)
             found.add(self._completed(self._read(raws, _among(known)), [], known))
             lower = reached + 1
         return found
@@ -169,79 +148,10 @@ class Scanner:
                 raise ChainMovedError(f"block {block.header.number} does not link to block {parent.number}")
             parent = block.header
         known = {block.header.number: block.header for block in blocks}
-        raws = self._logs_of(blocks) if self._filters.any else []
+        raws = self.logs.of_blocks(blocks) if self.logs.any else []
         reading = self._completed(self._read(raws, _among(known)), blocks if self._native else [], known)
         reading.headers = [block.header for block in blocks]
         return reading
-
-    def _logs_of(self, blocks: Sequence[SeenBlock]) -> list[object]:
-        """Logs by block hash: a node that lacks the block must say so; an empty answer must be possible."""
-        for attempt in range(1, self._node.client.attempts + 1):
-            hashes = [block.header.hash for block in blocks]
-            found = self._found([Place(block=block) for block in hashes])
-            answers = [self._settled(answer, block) for answer, block in zip(found, hashes, strict=True)]
-            if any(isinstance(answer, RpcFault) for answer in answers):
-                continue  # fewer addresses to a filter
-            lists = [answer for answer in answers if isinstance(answer, list)]
-            empty = [block for block, logs in zip(blocks, lists, strict=True) if not logs]
-            denied = self._emptiness.denied(empty)
-            if not denied:
-                return [log for logs in lists for log in logs]
-            self._node.try_elsewhere(attempt, denied.lie, denied.detail)
-        raise denied.error(self._node.client.provider) if denied else ChainMovedError("no filter is taken")
-
-    def _found(self, places: Sequence[Place]) -> Sequence[list[object] | RpcFault]:
-        asked = [self._asked.pop(place, None) for place in places]
-        known = [answer for answer in asked if answer is not None]
-        return known if len(known) == len(places) else self._node.logs(places, self._filters.build())[0]
-
-    def _settled(self, answer: list[object] | RpcFault, block: str) -> list[object] | RpcFault:
-        """A block's logs; its receipts stand in where it holds more than the node gives by filter."""
-        if isinstance(answer, list):
-            return answer
-        if answer.kind is FaultKind.ADDRESS_LIMIT and self._filters.split():
-            return answer
-        if answer.kind is FaultKind.BEYOND_HEAD:
-            raise ChainMovedError(answer.message)
-        if answer.kind is not FaultKind.RESULT_LIMIT:
-            raise answer
-        return self._logs_by_receipts(block)
-
-    def _logs_by_receipts(self, block: str) -> list[object]:
-        receipts = self._node.block_receipts([block])[0]
-        if isinstance(receipts, RpcFault):
-            raise receipts
-        try:
-            return [log for receipt in receipts for log in receipt["logs"] if self._emptiness.wanted(log)]
-        except (KeyError, TypeError):
-            raise SourceDataError(
-                f"{self._node.client.provider}: the receipts of block {block} are malformed"
-            ) from None
-
-    def _planner(self) -> RangePlanner:
-        return self._planners.of(self._node.client.provider, self._filters.shape)
-
-    def _range(self, lower: int, last: int, *, final: bool) -> tuple[int, list[object]]:
-        while True:
-            planner = self._planner()
-            raws = self._asked.pop(Place(lower=lower, upper=last), None)
-            upper = planner.upper(lower, last) if raws is None else last
-            try:
-                if raws is None:
-                    raws = self._node.range_logs(lower, upper, self._filters.build())
-            except RpcFault as fault:
-                if fault.kind is FaultKind.ADDRESS_LIMIT and self._filters.split():
-                    continue
-                if planner.refused(upper - lower + 1, fault):
-                    continue
-                if fault.kind is not FaultKind.RESULT_LIMIT:
-                    raise
-                # One block holds more than the node gives by range: by hash, its receipts stand in.
-                return upper, self._logs_by_receipts(self._node.headers([lower])[0].hash)
-            planner.accepted(upper - lower + 1)
-            if final and self._settings.quorum > 1:
-                agreed(self._node, raws, lower, upper, self._filters.build())
-            return upper, raws
 
     def _read(self, raws: Sequence[object], belongs: Belongs) -> Logs:
         try:

@@ -162,18 +162,15 @@ class Session:
         if ahead[-1].header.number != marks.head.number or len(ahead) > self._settings.step_blocks:
             return
         settling = (self._cursor.settled + 1, min(marks.final, self._read_before))
-        ranges = [
-            settling,
-            self._overlapping(max(self._cursor.settled, settling[1])),
-            (block + 1, marks.final),
-        ]
+        overlap = self._overlapping(max(self._cursor.settled, settling[1]))
+        ranges = [settling, overlap, (block + 1, marks.final)]
         places = [
             Place(lower=lower, upper=upper)
             for lower, upper in ranges
-            if 0 < upper - lower + 1 <= scanner.range_blocks
+            if 0 < upper - lower + 1 <= scanner.logs.range_blocks
         ]
         recent = (one.header for one in ahead if one.header.number > marks.final)
-        scanner.ask_ahead([*places, *(Place(block=header.hash) for header in recent)])
+        scanner.logs.ask_ahead([*places, *(Place(block=header.hash) for header in recent)])
 
     def _settle(self, marks: Marks) -> Iterator[Batch]:
         """Read once more what was read near the head and has become final since."""
@@ -263,7 +260,7 @@ class Session:
 
     def _progress(self, first: int, upper: int, marks: Marks) -> StreamProgress:
         done, total = upper - first + 1, marks.head.number - first + 1
-        size = self._watched.scanner.range_blocks
+        size = self._watched.scanner.logs.range_blocks
         detail = f"{done:,} of {total:,} blocks, {self._logs_read:,} logs, {size:,} blocks a range"
         return StreamProgress(done=done, total=total, windows=0, detail=detail)
 

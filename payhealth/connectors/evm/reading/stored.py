@@ -55,7 +55,7 @@ class Stored:
     def observations_in(self, lower: int, upper: int, hashes: Collection[str]) -> list[TransferObservation]:
         """The ignored transfers that stand in the given blocks."""
         rows = self._between(TransferObservation, lower, upper)
-        return [row for row in rows if row.block_hash in hashes and row.canonical]
+        return [row for row in rows if row.block_hash in hashes and row.canonical and row.ignored_reason]
 
     def fees_in(self, lower: int, upper: int, hashes: Collection[str]) -> list[TransactionFee]:
         """The fees paid in the given blocks."""

@@ -7,12 +7,14 @@ from datetime import datetime
 from payhealth.connectors.evm.reading.marks import Marks, marks_of
 from payhealth.connectors.evm.reading.recent import Recent
 from payhealth.connectors.evm.reading.rollback import confirmed_elsewhere, fork_height
-from payhealth.connectors.evm.rpc.node import Node, Top
+from payhealth.connectors.evm.rpc.node import HEAD, Node, Top
 from payhealth.connectors.evm.rpc.scores import Lie
 from payhealth.connectors.evm.settings import EvmSettings
-from payhealth.connectors.evm.wire.values import Header
+from payhealth.connectors.evm.wire.values import Header, WireError, quantity
 from payhealth.domain.errors import SourceDataError, SourceUnavailableError
 
+_USUAL_LAG_BLOCKS = 3
+"""By so much honest nodes may be apart for a moment."""
 _SPARE_HOPE = 8
 """Blocks beyond what the clock lets expect that the first request of a pull asks for."""
 
@@ -34,6 +36,8 @@ def top_of(
     for attempt in range(len(client.providers)):
         top = node.top(tip.number if tip else None, _hoped(settings, tip, now))
         try:
+            if tip is not None and top.head.number <= tip.number:
+                _must_be_the_newest(node, top.head)
             return top, marks_of(top, settings, known_final, client.provider, now)
         except SourceUnavailableError as behind:
             client.blame(Lie.STALE_HEAD, behind.message)
@@ -41,6 +45,26 @@ def top_of(
                 raise
             client.fail_over()
     raise SourceUnavailableError(f"{client.provider}: does not tell its head")
+
+
+def _must_be_the_newest(node: Node, head: Header) -> None:
+    """Where nothing is new, another provider is asked: a node that stands still would hide what is paid.
+
+    Raises:
+        SourceUnavailableError: another one is well ahead.
+    """
+    found = node.client.second_opinion([HEAD]) if len(node.client.providers) > 1 else None
+    if found is None:
+        return
+    second, answers = found
+    try:
+        other = quantity(answers[0], "eth_blockNumber")
+    except WireError:
+        return
+    if other > head.number + _USUAL_LAG_BLOCKS:
+        raise SourceUnavailableError(
+            f"{node.client.provider}: is behind: its head is {head.number}, that of {second} is {other}"
+        )
 
 
 def _hoped(settings: EvmSettings, tip: Header | None, now: datetime) -> int:

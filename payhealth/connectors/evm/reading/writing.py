@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from payhealth.domain.record import Record
 
 
+TRANSFER_IGNORED = "its transfer does not count"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """The records of a batch.
@@ -64,17 +67,17 @@ def records_of(
     sorted_ = sorted_out(reading.all_logs(), reading.transfers, book, reading.copies)
     moves = sorted_.moves
     back = come_back(moves, book, stored, after_reorgs=after_reorgs)
-    names = _names(moves, back, book) if reading.refunds else {}
+    names = _names(reading, moves, back, book, stored)
     refunds = {names[place]: key for place, key in reading.refunds.items() if place in names}
     table = movement_table(moves, back.ids, reading.times, book, refunds)
     ignored = ignored_observations(sorted_.ignored, reading.times, book)
     other = judged_otherwise(moves, back.ids, ignored, stored) if read_before else Otherwise()
     records: dict[type[Record], Sequence[Record] | pa.Table] = {
-        Movement: _with(table, [*back.voided, *other.movements]),
+        Movement: _with(table, [*back.renamed, *back.voided, *other.movements]),
         TransferObservation: [*ignored, *back.observations, *other.observations],
         TransactionFee: list(dict.fromkeys(reading.fees)),
-        PaymentEvent: _renamed(reading.events, moves, back, book),
-        Link: _renamed_links(reading.links, moves, back, book),
+        PaymentEvent: _renamed(reading.events, names),
+        Link: _renamed_links(reading.links, names),
         Rejected: _once(reading.rejected, sorted_.rejected),
         Block: _standing_again(reading.headers, stored) if after_reorgs else [],
     }
@@ -105,27 +108,35 @@ def _standing_again(headers: Sequence[Header], stored: Stored) -> list[Block]:
     return [block_record(connector, one, canonical=True) for one in headers if one.hash in known]
 
 
-def _renamed(events: Sequence[PaymentEvent], moves: Moves, back: Back, book: Book) -> list[PaymentEvent]:
-    names = _names(moves, back, book) if events else {}
+def _renamed(events: Sequence[PaymentEvent], names: Mapping[str, str]) -> list[PaymentEvent]:
+    """Events under the movements that their transfers are; one of a transfer that does not count has none."""
     once = {(event.event_id, event.block_hash): event for event in events}
-    return [
-        replace(event, movement_id=names.get(event.movement_id, event.movement_id))
-        if event.movement_id
-        else event
-        for event in once.values()
-    ]
+    return [_with_movement(event, names) for event in once.values()]
 
 
-def _renamed_links(links: Sequence[Link], moves: Moves, back: Back, book: Book) -> list[Link]:
-    names = _names(moves, back, book) if links else {}
-    renamed = (replace(link, payment_key=names.get(link.payment_key, link.payment_key)) for link in links)
-    return list(dict.fromkeys(renamed))
+def _with_movement(event: PaymentEvent, names: Mapping[str, str]) -> PaymentEvent:
+    if event.movement_id is None:
+        return event
+    named = names.get(event.movement_id)
+    reason = TRANSFER_IGNORED if named is None else event.ignored_reason
+    return replace(event, movement_id=named, ignored_reason=reason)
 
 
-def _names(moves: Moves, back: Back, book: Book) -> dict[str, str]:
-    """Where a transfer stands now -> the movement that it is."""
+def _renamed_links(links: Sequence[Link], names: Mapping[str, str]) -> list[Link]:
+    """References of payments; a transfer that does not count answers to none."""
+    kept = (link for link in links if link.payment_key in names)
+    return list(dict.fromkeys(replace(link, payment_key=names[link.payment_key]) for link in kept))
+
+
+def _names(reading: Reading, moves: Moves, back: Back, book: Book, stored: Stored) -> dict[str, str]:
+    """Where a transfer stands now -> the movement that it is; only looked at where an event speaks of one."""
+    if not reading.events and not reading.refunds:
+        return {}
     natural = moves.natural_ids(book.chain).to_pylist()
-    return dict(zip(natural, back.ids.to_pylist(), strict=True))
+    names = dict(zip(natural, back.ids.to_pylist(), strict=True))
+    # What is not read just now, because its address was caught up on before, is in the store.
+    others = {event.movement_id for event in reading.events if event.movement_id} - names.keys()
+    return {**{name: name for name in stored.movements(others)}, **names}
 
 
 def _touched(moves: Moves, book: Book) -> frozenset[str]:

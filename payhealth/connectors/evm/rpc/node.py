@@ -150,21 +150,25 @@ class Node:
             position += len(part)
 
     def logs(
-        self, places: Sequence[Place], filters: Sequence[Mapping[str, Any]]
+        self, places: Sequence[Place], filters: Callable[[Place], Sequence[Mapping[str, Any]]]
     ) -> tuple[list[list[Any] | RpcFault], int]:
         """Logs of several places in as few requests as they take, the head asked in each.
 
         A node behind a load balancer answers ``[]`` for blocks that it does not have yet, without an error:
         an answer for a range counts only where the head in the same request is at or past its end.
 
+        Args:
+            filters: what is asked for at a place.
+
         Returns:
             For each place its logs or the first fault, and the lowest head that was told.
         """
-        calls = [Call("eth_getLogs", ({**place.filter(), **one},)) for place in places for one in filters]
+        asked = [[{**place.filter(), **one} for one in filters(place)] for place in places]
+        calls = [Call("eth_getLogs", (one,)) for ones in asked for one in ones]
         answers, tails = self.client.many(calls, HEAD, keep_faults=True)
         lowest = min((self._quantity(tail, "eth_blockNumber") for tail in tails), default=-1)
         parts = iter(answers)
-        return [self._joined([next(parts) for _ in filters]) for _ in places], lowest
+        return [self._joined([next(parts) for _ in ones]) for ones in asked], lowest
 
     def _joined(self, answers: Sequence[Any]) -> list[Any] | RpcFault:
         for answer in answers:
@@ -184,7 +188,7 @@ class Node:
             SourceUnavailableError: no node that has ``upper`` answered.
         """
         for attempt in range(1, self.client.attempts + 1):
-            found, head = self.logs([Place(lower=lower, upper=upper)], filters)
+            found, head = self.logs([Place(lower=lower, upper=upper)], lambda _: filters)
             if not isinstance(found[0], RpcFault) and head >= upper:
                 return found[0]
             if isinstance(found[0], RpcFault) and found[0].kind is not FaultKind.BEYOND_HEAD:
