@@ -40,7 +40,7 @@ from payhealth.connectors.evm.reading.filters import LogFilters
 from payhealth.connectors.evm.reading.logs import read_logs
 from payhealth.connectors.evm.reading.moves import Moves
 from payhealth.connectors.evm.rpc.client import RpcClient
-from payhealth.connectors.evm.rpc.node import Node
+from payhealth.connectors.evm.rpc.node import Node, Place
 from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.source import EvmSource
 from payhealth.domain.records import Movement
@@ -61,7 +61,7 @@ def by_web3(filled: Burst, ranges: Sequence[tuple[int, int]]) -> int:
 
 def as_bytes(filled: Burst, configured: EvmSettings) -> int:
     """The floor: the same requests as the connector's, and nobody looks into the answers."""
-    [one] = LogFilters(configured, sorted(configured.ours)).build()
+    [one] = LogFilters(configured, sorted(configured.ours)).build(Place())
     total = 0
     with httpx.Client(timeout=60, trust_env=False) as client:
         for lower, upper in filled.ranges(RANGE_BLOCKS):
@@ -80,8 +80,8 @@ def as_bytes(filled: Burst, configured: EvmSettings) -> int:
 def as_columns(filled: Burst, configured: EvmSettings) -> int:
     """The connector from the wire to columns: logs, exact amounts, ids."""
     book = book_of(CONNECTOR, configured)
-    filters = LogFilters(configured, sorted(configured.ours)).build()
-    watched, count = book.our_column, 0
+    filters = LogFilters(configured, sorted(configured.ours)).build(Place())
+    watched, count = book.ours, 0
     with closing(RpcClient(configured)) as client:
         node = Node(client, configured, full=False)
         for lower, upper in filled.ranges(RANGE_BLOCKS):

@@ -20,7 +20,17 @@ from payhealth.domain.errors import AmountError, InputError, SourceError, TimeEr
 from payhealth.domain.money import MAX_SCALED, from_scaled
 from payhealth.domain.record import Record
 from payhealth.domain.records import RECORD_TYPES, Entry, Movement, Rejected
-from payhealth.ports import READ_SKEW, Batch, PullOutcome, RunChanges, Source, Store, StreamPlan, WriteCounts
+from payhealth.ports import (
+    READ_ANEW,
+    READ_SKEW,
+    Batch,
+    PullOutcome,
+    RunChanges,
+    Source,
+    Store,
+    StreamPlan,
+    WriteCounts,
+)
 from payhealth.testing import samples
 from payhealth.testing.memory import MemoryStore
 
@@ -224,8 +234,8 @@ class StoreContract:
         rows = store.between(Movement, "cards", "block_number", lower, upper).to_pylist()
         return {row["movement_id"] for row in rows}
 
-    def test_a_refuted_stretch_is_a_hole_until_it_is_proved(self, store: Store) -> None:
-        """A balance takes back what reading said; reading again does not give it back, a proof does."""
+    def test_a_refuted_stretch_is_a_hole_until_it_is_judged_again(self, store: Store) -> None:
+        """A balance takes back what was read or proved; only a new judgement gives it back, as read."""
         self.cover(store, (0, 100, {"finality": "final"}))
         self.cover(store, (40, 50, {"finality": "final", "refuted": True}))
         state = self.state(store, CHAIN_PLAN)
@@ -233,16 +243,25 @@ class StoreContract:
         self.cover(store, (30, 60, {"finality": "final"}))
         assert self.state(store, CHAIN_PLAN).refuted == ((40, 50),)
         self.cover(store, (45, 60, {"finality": "final", "unproved": False}))
+        assert self.state(store, CHAIN_PLAN).refuted == ((40, 50),)
+        self.cover(store, (42, 44, {"finality": "final", "refuted": True}), rejudged=True)
         state = self.state(store, CHAIN_PLAN)
-        assert (state.covered, state.refuted) == (((0, 40), (45, 100)), ((40, 45),))
-        self.cover(store, (0, 50, {"finality": "final", "unproved": False}))
+        assert (state.covered, state.refuted) == (((0, 42), (44, 100)), ((42, 44),))
+        self.cover(store, rejudged=True)
         state = self.state(store, CHAIN_PLAN)
         assert (state.covered, state.refuted) == (((0, 100),), ())
 
+    def test_what_begins_anew_counts_as_failed_until_a_pull_ends_well(self, store: Store) -> None:
+        """Coverage of what was looked for before says nothing of what is looked for now."""
+        self.cover(store, (0, 100, {"finality": "final"}))
+        store.commit("cards", Batch(stream="charges", records={}, anew=True))
+        state = self.state(store, CHAIN_PLAN)
+        assert (state.covered, state.last_error) == ((), READ_ANEW)
+
     def test_coverage_is_told_unit_by_unit(self, store: Store) -> None:
-        """Random windows in random steps: covered is what any window covers, refuted what none proves."""
+        """Random windows in random steps: refuted is what any refutes, covered the rest of what is read."""
         random = Random(20)  # noqa: S311 - a seed, so that a failure comes again
-        covered, refuted, proved = set[int](), set[int](), set[int]()
+        covered, refuted = set[int](), set[int]()
         for _ in range(40):
             lower = random.randrange(60)
             kind: dict[str, Any] = random.choice(COVERAGE_KINDS)
@@ -251,18 +270,17 @@ class StoreContract:
             units = set(range(lower, upper))
             covered |= units
             refuted |= units if kind.get("refuted") else set()
-            proved |= set() if kind.get("unproved", True) else units
             state = self.state(store, CHAIN_PLAN)
-            assert _units(state.refuted) == refuted - proved
-            assert _units(state.covered) == covered - (refuted - proved)
+            assert _units(state.refuted) == refuted
+            assert _units(state.covered) == covered - refuted
 
-    def cover(self, store: Store, *windows: tuple[int, int, dict[str, Any]]) -> None:
+    def cover(self, store: Store, *windows: tuple[int, int, dict[str, Any]], rejudged: bool = False) -> None:
         """Commit windows of blocks as one step."""
         made = [
             samples.window(lower, upper, unit=CoverageUnit.BLOCK, **values)
             for lower, upper, values in windows
         ]
-        store.commit("cards", Batch(stream="charges", records={}, windows=made))
+        store.commit("cards", Batch(stream="charges", records={}, windows=made, rejudged=rejudged))
 
     def test_changes_come_in_the_order_of_commits(self, store: Store) -> None:
         """Every version after a number, each once, and nothing after the last."""

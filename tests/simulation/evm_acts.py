@@ -278,7 +278,7 @@ class Acts:
         to = [self._cast.treasury if one in self._cast.deposits else self._ours() for one in senders]
         if count == 3:
             senders[0], to[0] = self._customer(), self._cast.stranger
-        amounts = [self._chance.choice(_USUAL) for _ in range(count)]
+        amounts = [self._chance.choice((*_USUAL, *_USUAL, 0)) for _ in range(count)]
         nonces = [self._number().to_bytes(32, "big") for _ in range(count)]
         args: tuple[Any, ...] = (senders, to, amounts, nonces)
         name = "transferManyWithAuthorization"

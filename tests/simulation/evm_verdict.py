@@ -292,7 +292,8 @@ class Judge:
         recipients = {move.id: move.recipient for move in self._audit.moved}
         for one in self._audit.events:
             # The connector tells of authorisations by which we are paid, not of those by which we pay.
-            if one.name != "AuthorizationUsed" or recipients.get(str(one.movement_id)) in ours:
+            moved = one.name == "AuthorizationUsed" and one.movement_id is not None
+            if not moved or recipients.get(str(one.movement_id)) in ours:
                 name = None if one.movement_id is None else self._names.get(one.movement_id, one.movement_id)
                 yield one.id, one.place.block_hash, one.name, one.contract, name, None, one.place.at
         for gone in self._audit.ignored:

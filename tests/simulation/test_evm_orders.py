@@ -127,6 +127,23 @@ def test_an_authorisation_of_nothing_belongs_to_no_payment() -> None:
         assert Judge(puller).differences() == []
 
 
+def test_a_refund_follows_its_payment_through_a_reorg() -> None:
+    """Payment and refund return together at other log indexes: the refund is of the payment's first id."""
+    with young(lambda _: ShelfBooks()) as (life, puller, _):
+        cast = life.cast
+        parties = (cast.relayer, cast.customers[0], cast.deposits[0], cast.usdx)
+        info = (*parties, 2**100, 2**40, 2**40, 2**40, 0, 1000, cast.stranger, 7)
+        steps = [("Escrow", "charge", info, UNIT, 0, cast.stranger), ("Escrow", "refund", info, UNIT)]
+        orders = [life.chain.sending(cast.relayer, cast.escrow, step) for step in steps]
+        life.quiet(3)
+        receipts = life.chain.mine_block(orders, at=life.later())
+        puller.pull()
+        again = [life.acts.noise(), *(receipt["transactionHash"] for receipt in receipts)]
+        life.chain.drop(1, at=life.later(), blocks=2, again=again)
+        puller.settle()
+        assert Judge(puller).differences() == []
+
+
 def test_a_block_that_comes_back_and_is_lost_again() -> None:
     """Lost, back with the same hash, and lost once more: retracted once, each record once in a step."""
     node, shelf = FakeNode(), Shelf()

@@ -207,7 +207,7 @@ def test_a_hole_in_any_source_leaves_breaks_unjudged(name: str, connector: str) 
     assert result.outcome is Outcome.STALE
 
 
-@pytest.mark.parametrize("name", ["failure_rate", "dispute_activity", "balance_identity", "payout_recon"])
+@pytest.mark.parametrize("name", ["failure_rate", "dispute_activity", "payout_recon"])
 def test_a_hole_elsewhere_does_not_mute_a_check_of_cards(name: str) -> None:
     """What a check does not read cannot make it stale."""
     assert judge(name, FakeStore(EMPTY), context(holes=[hole("base", "transfers")])).outcome == "no_data"

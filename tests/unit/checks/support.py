@@ -85,6 +85,8 @@ class FakeStore:
 
 
 EMPTY: Mapping[str, object] = {
+    "v_address_balances": [],
+    "v_coverage": [],
     "as proved": [{"proved": 0}],
     "v_payout_proofs": [],
     "v_balance_proofs": [],

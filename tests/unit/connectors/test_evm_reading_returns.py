@@ -55,7 +55,8 @@ class Life:
         back = come_back(moves, BOOK, self.stored, after_reorgs=self.landings > 1)
         table = movement_table(moves, back.ids, {here: AT}, BOOK)
         rows = [Movement(**row) for row in table.to_pylist()]
-        records = {Movement: [*rows, *back.voided], TransferObservation: list(back.observations)}
+        movements = [*back.renamed, *rows, *back.voided]
+        records = {Movement: movements, TransferObservation: list(back.observations)}
         self.store.commit("base", Batch(stream="transfers", records=records))
         return list(back.ids.to_pylist())
 

@@ -21,7 +21,7 @@ from payhealth.connectors.evm.reading.quorum import agreed
 from payhealth.connectors.evm.reading.stored import Stored
 from payhealth.connectors.evm.rpc.client import RpcClient
 from payhealth.connectors.evm.rpc.endpoint import Call
-from payhealth.connectors.evm.rpc.node import Node, SeenBlock, Top
+from payhealth.connectors.evm.rpc.node import Node, Place, SeenBlock, Top
 from payhealth.connectors.evm.rpc.scores import Lie
 from payhealth.connectors.evm.wire.values import TRANSFER, Header, padded
 from payhealth.domain.chain_records import ProviderScore
@@ -243,7 +243,8 @@ class Two:
 
     def agree(self) -> None:
         """Hold the first's logs against the second."""
-        agreed(self.node, self.first, 1, 50, LogFilters(settings(), [DEPOSIT]).build())
+        filters = LogFilters(settings(), [DEPOSIT]).build(Place(lower=1, upper=50))
+        agreed(self.node, self.first, 1, 50, filters)
 
     @property
     def lies(self) -> dict[str, int]:

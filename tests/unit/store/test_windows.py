@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payhealth.domain.coverage import CoverageWindow
-from payhealth.store.windows import merged
+from payhealth.store.windows import merged, no_longer_refuted
 from payhealth.testing.samples import MOMENT, window
 
 
@@ -56,7 +56,14 @@ def test_a_refuted_stretch_cuts_what_was_only_read() -> None:
         window(6, 10, finality="final", objects=0),
     ]
     proved = window(0, 8, unproved=False, finality="final", objects=3)
-    assert merged([read, refuted, proved]) == [proved, window(8, 10, finality="final", objects=4)]
+    assert [(one.lower, one.upper, one.refuted, one.unproved) for one in merged([read, refuted, proved])] == [
+        (0, 4, False, False),
+        (4, 6, True, True),
+        (6, 8, False, False),
+        (8, 10, False, True),
+    ]
+    freed = [no_longer_refuted(one) for one in merged([read, refuted])]
+    assert [(one.lower, one.upper, one.unproved) for one in merged(freed)] == [(0, 10, True)]
 
 
 def test_what_was_seen_becomes_final_without_being_told_twice() -> None:
@@ -105,8 +112,8 @@ some_windows = st.lists(
 
 
 def strength(one: CoverageWindow) -> Strength:
-    """Proved before refuted, refuted before read and final, final before seen."""
-    return (not one.unproved, one.refuted, one.finality == "final", one.finality)
+    """Refuted before proved, proved before read and final, final before seen."""
+    return (one.refuted, not one.unproved, one.finality == "final", one.finality)
 
 
 def by_unit(windows: Sequence[CoverageWindow]) -> dict[int, Strength]:
