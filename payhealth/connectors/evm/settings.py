@@ -107,7 +107,7 @@ class EvmSettings(Strict):
     start_block: int = Field(default=0, ge=0, lt=_MAX_BLOCK)
     max_block_range: Positive = 10_000
     overlap_blocks: int = Field(default=16, ge=0, le=1000)
-    batch_calls: int = Field(default=100, ge=2, le=1000)
+    batch_calls: int = Field(default=500, ge=2, le=1000)
     full_blocks_per_batch: int = Field(default=50, ge=1, le=1000)
     step_blocks: Positive = 200
     addresses_per_filter: int = Field(default=500, ge=1, le=1000)

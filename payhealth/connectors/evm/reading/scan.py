@@ -78,10 +78,19 @@ class Scanner:
         self._native = settings.native
         self._copies = LookAlikes(node, settings)
         self._seen: dict[int, SeenBlock] = {}
+        self._headers: dict[int, Header] = {}
 
     def know(self, blocks: Iterable[SeenBlock]) -> None:
         """Blocks that were given already, so that nobody asks for them again."""
         self._seen = {block.header.number: block for block in blocks}
+        self._headers = {number: block.header for number, block in self._seen.items()}
+
+    def headers_known(self, lower: int, upper: int) -> list[Header]:
+        """The headers of a stretch, where all of them were given already; otherwise none."""
+        found = [
+            self._headers.get(number) for number in range(lower, min(upper, lower + len(self._headers)) + 1)
+        ]
+        return [header for header in found if header is not None] if None not in found else []
 
     def blocks_of(self, lower: int, upper: int) -> list[SeenBlock]:
         """The blocks of a stretch: those that are known, then the rest."""
@@ -92,8 +101,7 @@ class Scanner:
 
     def header_of(self, number: int) -> Header:
         """The header of a block that the node must have."""
-        known = self._seen.get(number)
-        return known.header if known is not None else self._node.headers([number])[0]
+        return self._headers.get(number) or self._node.headers([number])[0]
 
     def final_stretch(self, lower: int, last: int) -> tuple[int, Reading]:
         """Read from ``lower`` as far as one range goes, at most to ``last``, which must be final.
@@ -111,6 +119,8 @@ class Scanner:
         if self.logs.any:
             upper, raws = self.logs.of_range(lower, upper, final=True)
             logs = self._read(raws, lambda number, _: lower <= number <= upper)
+        known = (header for number, header in self._headers.items() if lower <= number <= upper)
+        logs.reading.times.update((header.hash, header.at) for header in known)
         blocks = self.blocks_of(lower, upper) if self._native else []
         return Fetched(upper=upper, logs=logs, blocks=blocks, provider=self._node.client.provider)
 

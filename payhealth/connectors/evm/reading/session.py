@@ -219,6 +219,8 @@ class Session:
     def _final_batch(self, fetched: Fetched, marks: Marks) -> Batch:
         lower, upper = self._cursor.block + 1, fetched.upper
         reading = self._watched.scanner.completed(fetched)
+        for header in self._watched.scanner.headers_known(lower, upper):
+            self._recent.put(header)
         if upper == marks.final:
             # The last final block is the anchor that later blocks must link to.
             self._recent.put(fetched.last or self._watched.scanner.header_of(upper))

@@ -78,7 +78,7 @@ class Node:
         self._by_tag = settings.finality_rule.tag is not None
         self._full = full
         self._full_blocks = settings.full_blocks_per_batch
-        self._heavy_calls = settings.batch_calls
+        self._heavy_calls = settings.full_blocks_per_batch
 
     def each(self, calls: Sequence[Call], *, most: int | None = None) -> list[Any]:
         """An answer a call, faults as values, in as many requests as that takes.
