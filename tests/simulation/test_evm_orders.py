@@ -284,3 +284,21 @@ def test_acts_are_the_seeds(settled: Puller) -> None:
     lives = [Acts(cast, random.Random(4), traced=True) for _ in range(2)]
     first, second = ([acts.one() for _ in range(60)] for acts in lives)
     assert first == second
+
+
+def test_an_authorisation_of_nothing_takes_no_other_movement() -> None:
+    """One of 0 that returns at the log index by which a payment beside it is named is not that payment's."""
+    with young(lambda _: ShelfBooks()) as (life, puller, _):
+        cast = life.cast
+        ends = (cast.customers[:2], cast.deposits[:2])
+        args = (*ends, [0, UNIT], [bytes([1]) * 32, bytes([2]) * 32])
+        call = ("AuthToken", "transferManyWithAuthorization", *args)
+        life.quiet(3)
+        order = life.chain.sending(cast.relayer, cast.auth, call)
+        (receipt,) = life.chain.mine_block([order], at=life.later())
+        puller.pull()
+        # The payment was named by index 3; behind two other logs the transfer of 0 stands there.
+        again = [life.acts.noise(), life.acts.noise(), receipt["transactionHash"]]
+        life.chain.drop(1, at=life.later(), blocks=2, again=again)
+        puller.settle()
+        assert Judge(puller).differences() == []

@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 
 from payhealth.connectors.evm.reading.recent import Recent
 from payhealth.connectors.evm.reading.stored import Stored
-from payhealth.connectors.evm.reading.translate import block_record, lost_sighting, retracted
+from payhealth.connectors.evm.reading.translate import (
+    block_record,
+    lost_sighting,
+    retracted,
+    transaction_of,
+)
 from payhealth.connectors.evm.rpc.endpoint import Call
 from payhealth.connectors.evm.rpc.faults import RpcFault
 from payhealth.connectors.evm.rpc.node import Node
@@ -16,7 +21,7 @@ from payhealth.connectors.evm.wire.values import Header, WireError, header_of
 from payhealth.domain.chain_records import Block, PaymentEvent, TransactionFee, TransferObservation
 from payhealth.domain.errors import SourceUnavailableError
 from payhealth.domain.record import Record
-from payhealth.domain.records import Movement
+from payhealth.domain.records import Link, Movement
 
 _FIRST_LOOK = 16
 """Blocks compared at first when walking back; most reorgs are shallower. Doubled each time."""
@@ -97,9 +102,24 @@ class Rollback:
             TransactionFee: [replace(row, canonical=False) for row in stored.fees_in(*where)],
             PaymentEvent: [replace(row, canonical=False) for row in stored.events_in(*where)],
             Movement: movements,
+            Link: [
+                _former_place(row)
+                for row in gone
+                if row.position and transaction_of(row.movement_id, row.chain or "")
+            ],
         }
 
     def _standing(self, node: Node, heights: set[int]) -> dict[int, Header]:
         """The blocks that now stand at the lost heights; the head is one of them where it is lower."""
         there = sorted(height for height in heights if height < self.head.number)
         return {header.number: header for header in (*node.headers(there), self.head)}
+
+
+def _former_place(movement: Movement) -> Link:
+    """Where a transfer stood: a credit may name it by that, wherever it lands again."""
+    transaction = transaction_of(movement.movement_id, movement.chain or "")
+    return Link(
+        connector=movement.connector,
+        alias=f"{transaction}:{movement.position}",
+        payment_key=movement.payment_key,
+    )

@@ -68,7 +68,7 @@ def records_of(
     moves = sorted_.moves
     back = come_back(moves, book, stored, after_reorgs=after_reorgs)
     names = _names(reading, moves, back, book, stored)
-    refunds = {names[place]: key for place, key in reading.refunds.items() if place in names}
+    refunds = {names[place]: names.get(key, key) for place, key in reading.refunds.items() if place in names}
     table = movement_table(moves, back.ids, reading.times, book, refunds)
     ignored = ignored_observations(sorted_.ignored, reading.times, book)
     other = judged_otherwise(moves, back.ids, ignored, stored) if read_before else Otherwise()
