@@ -135,8 +135,14 @@ def _names(reading: Reading, moves: Moves, back: Back, book: Book, stored: Store
     natural = moves.natural_ids(book.chain).to_pylist()
     names = dict(zip(natural, back.ids.to_pylist(), strict=True))
     # What is not read just now, because its address was caught up on before, is in the store.
-    others = {event.movement_id for event in reading.events if event.movement_id} - names.keys()
-    return {**{name: name for name in stored.movements(others)}, **names}
+    others = {event.movement_id: event.block_hash for event in reading.events if event.movement_id}
+    known = stored.movements([place for place in others if place not in names])
+    standing = {
+        place: place
+        for place, row in known.items()
+        if row.block_hash == others[place] and place.endswith(f":{row.position}")
+    }
+    return {**standing, **names}
 
 
 def _touched(moves: Moves, book: Book) -> frozenset[str]:
