@@ -25,6 +25,9 @@ TYPES: dict[Kind, pa.DataType] = {
     Kind.MOMENT: MOMENT,
     Kind.REAL: pa.float64(),
 }
+_FEW = 100
+"""Rows from which on it is worth a look whether a column holds one value."""
+
 _SEPARATOR = "\x1f"
 
 
@@ -133,17 +136,18 @@ def content_hashes(spec: Spec, table: pa.Table) -> pa.Array:
         return pa.array([], pa.string())
     formed = (_hashed_form(column, table.column(column.name)) for column in spec.columns)
     parts = [part for part in formed if part is not None]
-    joined = pc.binary_join_element_wise(*parts, _SEPARATOR, null_handling="skip")
+    joined = whole(pc.binary_join_element_wise(*parts, _SEPARATOR, null_handling="skip"))
     blake = hashlib.blake2b
     return pa.array(
         [blake(row, digest_size=16).hexdigest() for row in joined.cast(pa.binary()).to_pylist()], pa.string()
     )
 
 
-def _hashed_form(column: Column, array: pa.ChunkedArray) -> pa.Array | None:
+def _hashed_form(column: Column, array: pa.ChunkedArray) -> pa.Array | pa.Scalar | None:
     """``name=value``, null where the value is the default; a separator inside a value is doubled.
 
-    None where the whole column is at its default, which most columns of most pages are.
+    A scalar where every row holds the same. None where the whole column is at its default, which most
+    columns of most pages are.
     """
     values = whole(array)
     if column.default not in (None, Missing.MISSING):
@@ -158,7 +162,17 @@ def _hashed_form(column: Column, array: pa.ChunkedArray) -> pa.Array | None:
         values = values.cast(pa.string())
     elif _holds(values, _SEPARATOR):
         values = pc.replace_substring(values, _SEPARATOR, _SEPARATOR * 2)
+    same = only_value(values)
+    if same is not None:
+        return pa.scalar(f"{column.name}={same.as_py()}", pa.string())
     return pc.binary_join_element_wise(f"{column.name}=", values, "")
+
+
+def only_value(array: pa.Array) -> pa.Scalar | None:
+    """The value of a column that holds the same in every row; None for others, and for one with nulls."""
+    if len(array) < _FEW or array.null_count or array[-1] != array[0]:
+        return None
+    return array[0] if pc.all(pc.equal(array, array[0])).as_py() else None
 
 
 def whole(array: pa.ChunkedArray | pa.Array) -> pa.Array:

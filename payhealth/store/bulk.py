@@ -16,7 +16,7 @@ import pyarrow.csv as pcsv
 from sqlalchemy import Connection
 
 from payhealth.store import amounts
-from payhealth.store.arrow import MOMENT, TYPES, whole
+from payhealth.store.arrow import MOMENT, TYPES, only_value, whole
 from payhealth.store.spec import Column, Kind
 
 _READ_ROWS = 50_000
@@ -55,7 +55,7 @@ class SqliteBulk:
             for column, array in zip(columns, rows.columns, strict=True)
             if array.null_count < len(array)
         ]
-        lists = [_for_sqlite(column, array).to_pylist() for column, array in filled]
+        lists = [_values(_for_sqlite(column, array)) for column, array in filled]
         marks = ", ".join("?" * len(filled))
         names = quoted([column.name for column, _array in filled])
         _driver(connection).executemany(
@@ -75,6 +75,12 @@ class SqliteBulk:
             pa.chunked_array(place, TYPES[column.kind]) for place, column in zip(slices, columns, strict=True)
         ]
         return pa.Table.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _values(array: pa.Array) -> list[Any]:
+    """A column's values; one that holds the same everywhere, as many do, is made once."""
+    same = only_value(array)
+    return array.to_pylist() if same is None else [same.as_py()] * len(array)
 
 
 def _driver(connection: Connection) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +64,7 @@ def read_logs(
     found.reading.rejected += _rejected(refused, book)
     _add_natives(found, natives, book, watched, belongs)
     _add_events(found, events, book, belongs)
-    _add_times(found.reading, tokens, ours)
+    _add_times(found.reading, tokens, told, ours)
     return found
 
 
@@ -73,8 +74,10 @@ def strangers(reading: Reading, book: Book) -> set[str]:
     return {token for token in found - _known(book) if not is_pseudo_contract(token)}
 
 
-def _told_apart(raws: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+def _told_apart(raws: Sequence[Any]) -> tuple[Sequence[Any], list[Any], list[Any]]:
     """Token transfers, the chain's own coin, events of payment protocols; what is none is a bad transfer."""
+    if _all_transfers(raws):
+        return raws, [], []
     tokens: list[Any] = []
     natives: list[Any] = []
     events: list[Any] = []
@@ -90,6 +93,14 @@ def _told_apart(raws: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         else:
             tokens.append(raw)
     return tokens, natives, events
+
+
+def _all_transfers(raws: Sequence[Any]) -> bool:
+    """Whether there is nothing but token transfers, which is the usual case and worth a quick look."""
+    try:
+        return [raw["topics"][0] for raw in raws].count(TRANSFER) == len(raws)
+    except (KeyError, IndexError, TypeError):
+        return False
 
 
 def _each_once(logs: LogColumns) -> LogColumns:
@@ -168,19 +179,13 @@ def _add_events(found: Logs, raws: Sequence[Any], book: Book, belongs: Callable[
         found.events.append(event)
 
 
-def _add_times(reading: Reading, raws: Sequence[Any], ours: LogColumns) -> None:
+def _add_times(reading: Reading, raws: Sequence[Any], told: LogColumns, ours: LogColumns) -> None:
     """Newer nodes tell a block's time with each log; older ones are asked for the block."""
-    if not len(ours):
-        return
-    wanted = set(ours.block_hash.unique().to_pylist())
-    for raw in raws:
-        told = raw.get("blockTimestamp") if isinstance(raw, dict) else None
-        block = raw.get("blockHash") if isinstance(raw, dict) else None
-        if isinstance(told, str) and isinstance(block, str) and block in wanted:
-            wanted.discard(block)
-            try:
-                reading.times[block] = from_us(quantity(told, "blockTimestamp") * 1_000_000)
-            except (WireError, OverflowError, ValueError):
-                continue
-        if not wanted:
-            return
+    if not len(ours) or len(told) != len(raws):
+        return  # where a log was refused, rows and logs do not correspond
+    coded = told.block_hash.dictionary_encode()
+    _, first = np.unique(coded.indices.to_numpy(), return_index=True)
+    for row in first.tolist():
+        with suppress(WireError, OverflowError, ValueError):
+            seconds = quantity(raws[row].get("blockTimestamp"), "blockTimestamp")
+            reading.times[told.block_hash[row].as_py()] = from_us(seconds * 1_000_000)

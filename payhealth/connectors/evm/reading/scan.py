@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from payhealth.connectors.evm.reading.asking import LogAsker
 from payhealth.connectors.evm.reading.book import Book
 from payhealth.connectors.evm.reading.found import Reading
@@ -117,8 +119,10 @@ class Scanner:
         upper = min(last, lower + self._settings.step_blocks - 1) if self._native else last
         logs = Logs(reading=Reading())
         if self.logs.any:
-            upper, raws = self.logs.of_range(lower, upper, final=True)
-            logs = self._read(raws, lambda number, _: lower <= number <= upper)
+            with uncollected():
+                upper, raws = self.logs.of_range(lower, upper, final=True)
+                logs = self._read(raws, lambda number, _: lower <= number <= upper)
+                del raws  # before the collector may look through all of it
         known = (header for number, header in self._headers.items() if lower <= number <= upper)
         logs.reading.times.update((header.hash, header.at) for header in known)
         blocks = self.blocks_of(lower, upper) if self._native else []
@@ -165,8 +169,7 @@ class Scanner:
 
     def _read(self, raws: Sequence[object], belongs: Belongs) -> Logs:
         try:
-            with uncollected(len(raws)):
-                return read_logs(raws, self._book, self._watched, belongs)
+            return read_logs(raws, self._book, self._watched, belongs)
         except WireError as error:
             self._node.client.blame(Lie.OTHER_BLOCKS, str(error))
             raise SourceDataError(f"{self._node.client.provider}: {error}") from None
@@ -226,9 +229,10 @@ class Scanner:
     def _add_times(self, reading: Reading, more: Sequence[tuple[int, str]]) -> None:
         wanted = dict.fromkeys(more)
         for logs in reading.logs:
-            wanted.update(
-                dict.fromkeys(zip(logs.block_number.tolist(), logs.block_hash.to_pylist(), strict=True))
-            )
+            blocks = logs.block_hash.dictionary_encode()
+            _, first = np.unique(blocks.indices.to_numpy(), return_index=True)
+            names = blocks.dictionary.to_pylist()
+            wanted.update(dict.fromkeys(zip(logs.block_number[first].tolist(), names, strict=True)))
         wanted.update(dict.fromkeys((one.block_number, one.block_hash) for one in reading.transfers))
         missing = sorted((number, block) for number, block in wanted if block not in reading.times)
         for header in self._node.headers(sorted({number for number, _ in missing})):

@@ -270,7 +270,7 @@ class Session:
 
     def _closing(self, marks: Marks) -> Iterator[Batch]:
         """Prices, balances and what became known of the providers; the last batch carries the marks."""
-        addresses = sorted(self._watched.book.ours)
+        addresses = sorted(self._watched.book.ours) if self._settings.balances else []
         for head in self._proving_at(marks):
             step = self._proofs.step(
                 head=head,
@@ -325,6 +325,7 @@ class Session:
             after_reorgs=self._cursor.reorgs > 0,
             read_before=again,
             priced=self._proofs.priced,
+            touched=self._settings.xpub is not None,
         )
         self._note(found)
         self._logs_read += reading.raw_logs

@@ -56,6 +56,7 @@ def records_of(
     after_reorgs: bool,
     read_before: bool = False,
     priced: Collection[str] = (),
+    touched: bool = True,
 ) -> Found:
     """Make the records of what a stretch of canonical blocks holds.
 
@@ -63,6 +64,7 @@ def records_of(
         after_reorgs: whether any block was ever lost.
         read_before: the blocks were read before with another configuration, which may have counted otherwise.
         priced: assets that need a price at the payment's block.
+        touched: whether it is asked which addresses something moved to or from.
     """
     sorted_ = sorted_out(reading.all_logs(), reading.transfers, book, reading.copies)
     moves = sorted_.moves
@@ -83,7 +85,7 @@ def records_of(
     }
     return Found(
         records=records,
-        touched=_touched(moves, book),
+        touched=_touched(moves, book) if touched else frozenset(),
         deposits=_deposits(moves, table["kind"].combine_chunks(), reading.times, priced),
     )
 

@@ -11,13 +11,13 @@ _MANY = 5000
 
 
 @contextmanager
-def uncollected(objects: int) -> Iterator[None]:
+def uncollected(objects: int = _MANY) -> Iterator[None]:
     """No collection while this lasts, where many objects are made that all stay.
 
     Each of a hundred thousand new containers would otherwise be looked at several times, and none is garbage.
 
     Args:
-        objects: about how many are made.
+        objects: about how many are made, where that is known.
     """
     if objects < _MANY or not gc.isenabled():
         yield
