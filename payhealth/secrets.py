@@ -123,3 +123,11 @@ SecretReference = Annotated[Secret, _SecretSchema, BeforeValidator(_only_referen
 
 SecretText = Annotated[Secret, _SecretSchema, BeforeValidator(_text_or_reference)]
 """A settings field for values that often hold a secret, such as URLs: a reference or the value."""
+
+
+def is_found_again(secret: Secret) -> bool:
+    """Whether another process on this machine finds the same value by the secret's reference."""
+    try:
+        return resolve(secret.reference).reveal() == secret.reveal()
+    except ConfigurationError:
+        return False

@@ -112,6 +112,8 @@ class EvmSource:
             now=moment,
             proofs=proofs,
             providers=providers,
+            # A replaced network is not there for another process.
+            may_start=self._transport is None,
         )
         try:
             yield from self._steps(session, client)

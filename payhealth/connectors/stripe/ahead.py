@@ -7,8 +7,6 @@ gets the configuration with secrets by reference, never by value, and ends when 
 
 from __future__ import annotations
 
-import pickle
-import struct
 import subprocess
 import sys
 from collections import Counter
@@ -20,16 +18,14 @@ from typing import IO, Any, cast
 
 import orjson
 
+from payhealth.connectors import frames
 from payhealth.connectors.stripe.reading import Reading, Seen
 from payhealth.connectors.stripe.settings import StripeSettings
 from payhealth.domain import errors
-from payhealth.domain.errors import ConfigurationError, SourceError, SourceUnavailableError
+from payhealth.domain.errors import SourceError, SourceUnavailableError
 from payhealth.domain.times import iso
 from payhealth.ports import Batch
-from payhealth.secrets import Secret, resolve
-
-LENGTH = struct.Struct("!Q")
-_FRAME_BYTES_MAX = 1 << 30
+from payhealth.secrets import Secret, is_found_again
 
 
 class ChildEndedError(SourceUnavailableError):
@@ -49,14 +45,7 @@ class Step:
 def is_possible(settings: StripeSettings) -> bool:
     """Whether another process can find the same secrets by their references."""
     needed = [settings.api_key, *([settings.hash_key] if settings.hash_key else [])]
-    return all(_is_the_same(secret) for secret in needed)
-
-
-def _is_the_same(secret: Secret) -> bool:
-    try:
-        return resolve(secret.reference).reveal() == secret.reveal()
-    except ConfigurationError:
-        return False
+    return all(is_found_again(secret) for secret in needed)
 
 
 def batches(reading: Reading, stream: str, cursor: str | None, now: datetime) -> Iterator[Batch]:
@@ -125,14 +114,12 @@ def _by_reference(settings: StripeSettings) -> dict[str, Any]:
 
 
 def _steps(pipe: IO[bytes], name: str) -> Iterator[Step]:
-    """The steps of a child until its last; what comes from it is our own module's, so it may be unpickled."""
+    """The steps of a child until its last."""
     while True:
-        head = pipe.read(LENGTH.size)
-        size = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0
-        body = pipe.read(size) if 0 < size <= _FRAME_BYTES_MAX else b""
-        if not body or len(body) != size:
-            raise _ended(name)
-        step: Step = pickle.loads(body)  # noqa: S301
+        try:
+            step: Step = frames.receive(pipe)
+        except EOFError:
+            raise _ended(name) from None
         if step.failure is not None:
             raise _error(step.failure)
         yield step

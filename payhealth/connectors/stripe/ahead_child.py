@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gc
-import pickle
 import sys
 from collections import Counter
 from typing import IO, Any
 
 import orjson
 
-from payhealth.connectors.stripe.ahead import LENGTH, Step
+from payhealth.connectors import frames
+from payhealth.connectors.stripe.ahead import Step
 from payhealth.connectors.stripe.lists import ListPull
 from payhealth.connectors.stripe.reading import Reading, Seen
 from payhealth.connectors.stripe.settings import StripeSettings
@@ -29,13 +29,13 @@ def serve(asked: dict[str, Any], pipe: IO[bytes]) -> None:
     stream, now = STREAMS[asked["stream"]], parse_moment(asked["now"])
     try:
         for batch in ListPull(reading, stream, asked["cursor"], now, None).batches():
-            _hand_over(pipe, Step(batch=batch, seen=_taken(reading), unknown=Counter(reading.unknown)))
+            frames.send(pipe, Step(batch=batch, seen=_taken(reading), unknown=Counter(reading.unknown)))
             reading.unknown.clear()
-        _hand_over(pipe, Step())
+        frames.send(pipe, Step())
     except SourceError as error:
         # A subclass of ours is told by the class that callers know.
         known = next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
-        _hand_over(pipe, Step(failure=(known, error.message, error.hint)))
+        frames.send(pipe, Step(failure=(known, error.message, error.hint)))
     finally:
         source.close()
 
@@ -44,13 +44,6 @@ def _taken(reading: Reading) -> tuple[Seen, ...]:
     found = tuple(each for stretches in reading.seen.values() for each in stretches)
     reading.seen.clear()
     return found
-
-
-def _hand_over(pipe: IO[bytes], step: Step) -> None:
-    body = pickle.dumps(step, protocol=5)
-    pipe.write(LENGTH.pack(len(body)))
-    pipe.write(body)
-    pipe.flush()
 
 
 if __name__ == "__main__":

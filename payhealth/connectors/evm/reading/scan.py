@@ -34,14 +34,20 @@ class Fetched:
     """A stretch of final blocks as the node gave it, read but not yet completed.
 
     Args:
-        upper: the last block of it.
+        lower: the first block of it.
+        upper: the last.
         provider: who gave it.
+        requests: HTTP requests that another process made for it.
+        doubts: whom that process caught at what, in words.
     """
 
+    lower: int
     upper: int
     logs: Logs
     blocks: list[SeenBlock]
     provider: str
+    requests: int = 0
+    doubts: str = ""
 
     @property
     def last(self) -> Header | None:
@@ -126,7 +132,8 @@ class Scanner:
         known = (header for number, header in self._headers.items() if lower <= number <= upper)
         logs.reading.times.update((header.hash, header.at) for header in known)
         blocks = self.blocks_of(lower, upper) if self._native else []
-        return Fetched(upper=upper, logs=logs, blocks=blocks, provider=self._node.client.provider)
+        provider = self._node.client.provider
+        return Fetched(lower=lower, upper=upper, logs=logs, blocks=blocks, provider=provider)
 
     def completed(self, fetched: Fetched) -> Reading:
         """The second half: receipts and traces, held against what earlier blocks brought into the store."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from payhealth.connectors.evm.reading.ahead import Ahead
+from payhealth.connectors.evm.reading.ahead_process import AheadProcess, is_possible
 from payhealth.connectors.evm.reading.book import STREAM
 from payhealth.connectors.evm.reading.cursor import Cursor
 from payhealth.connectors.evm.reading.found import Reading
@@ -46,6 +47,7 @@ class Session:
     Args:
         cursor: where the last pull ended, None before the first.
         now: the moment of the pull, for coverage.
+        may_start: whether a process of its own may read a long backfill.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Session:
         now: datetime,
         proofs: Proofs,
         providers: Providers,
+        may_start: bool = False,
     ) -> None:
         self._node = node
         self._settings = settings
@@ -66,6 +69,7 @@ class Session:
         self._stored = Stored(reader, connector)
         self._proofs = proofs
         self._providers = providers
+        self._may_start = may_start
         self._now = now
         self._counted = node.client.requests
         self._cursor = Cursor.parse(cursor, settings)
@@ -201,20 +205,32 @@ class Session:
         first = self._cursor.block + 1
         if first > marks.final:
             return
-        ahead = Ahead(self._watched.scanner.fetch)
+        ahead = self._ahead()
         fetched = self._watched.scanner.fetch(first, marks.final)
         try:
             while True:
                 batch = self._final_batch(fetched, marks)
                 batch = replace(batch, progress=self._progress(first, fetched.upper, marks))
                 if fetched.upper < marks.final:
-                    ahead.start(fetched.upper + 1, marks.final)
+                    ahead.start(fetched, marks.final)
                 yield batch
                 if fetched.upper >= marks.final:
                     return
                 fetched = ahead.take()
         finally:
             ahead.close()
+
+    def _ahead(self) -> Ahead:
+        def process() -> AheadProcess:
+            return AheadProcess(
+                self._settings,
+                self._connector,
+                derived=self._cursor.derived,
+                planner=self._planners.state(),
+            )
+
+        helped = self._may_start and is_possible(self._settings)
+        return Ahead(self._watched.scanner.fetch, process if helped else None)
 
     def _final_batch(self, fetched: Fetched, marks: Marks) -> Batch:
         lower, upper = self._cursor.block + 1, fetched.upper
@@ -226,7 +242,10 @@ class Session:
             self._recent.put(fetched.last or self._watched.scanner.header_of(upper))
         self._cursor = replace(self._cursor, block=upper, settled=upper)
         window = self._window(lower, upper, reading, FINAL, fetched.provider)
-        return self._batch(marks, reading, [window])
+        if fetched.doubts:
+            window = replace(window, doubts=", ".join(filter(None, (window.doubts, fetched.doubts))))
+        batch = self._batch(marks, reading, [window])
+        return replace(batch, requests=batch.requests + fetched.requests)
 
     def _read_recent(self, marks: Marks) -> Iterator[Batch]:
         """The newest blocks, each by its hash; before them what was newest at the last pull, once more."""

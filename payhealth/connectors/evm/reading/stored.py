@@ -29,13 +29,19 @@ class Stored:
     """Reads of one connector's records; each is bounded by what it is asked for.
 
     Args:
-        reader: the store.
+        reader: the store; None where nothing is looked up.
         connector: whose records.
     """
 
-    def __init__(self, reader: StoreReader, connector: str) -> None:
-        self._reader = reader
+    def __init__(self, reader: StoreReader | None, connector: str) -> None:
+        self._given = reader
         self.connector = connector
+
+    @property
+    def _reader(self) -> StoreReader:
+        if self._given is None:
+            raise RuntimeError("there is no store to look anything up in")
+        return self._given
 
     def mark(self, chain: str) -> ChainMark | None:
         """The chain's marks at the last pull."""
