@@ -1,4 +1,4 @@
-"""What takes long: many demo seeds, a daemon over many ticks, webhooks, and Stripe in every order."""
+"""What takes long: many demo seeds, a daemon over many ticks, webhooks, Stripe in every order, chains."""
 
 from __future__ import annotations
 
@@ -98,6 +98,12 @@ def stripe_simulation(name: str, count: int) -> int:
     return min(1, done.returncode)
 
 
+def chains(seeds: int) -> int:
+    """Live through random reorgs, kills and returns on real chains; returns 1 if one ends wrong."""
+    command = [sys.executable, "-m", "benchmarks.soak_chains", "--seeds", str(seeds), "--kind", "both"]
+    return min(1, subprocess.run(command, check=False).returncode)
+
+
 def main() -> int:
     """Run all parts, however the ones before them ended."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,6 +113,7 @@ def main() -> int:
     parser.add_argument("--webhooks-per-second", type=float, default=200)
     parser.add_argument("--orders", type=int, default=200, help="random accounts, 0 leaves them out")
     parser.add_argument("--faults", type=int, default=100, help="random mixes of faults, 0 leaves them out")
+    parser.add_argument("--chains", type=int, default=30, help="lives of each kind, 0 leaves them out")
     chosen = parser.parse_args()
     ended = [min(1, demo_seeds(chosen.seeds)), daemon(chosen.seconds) if chosen.seconds else 0]
     if chosen.webhook_seconds:
@@ -114,6 +121,8 @@ def main() -> int:
     for name, count in (("orders", chosen.orders), ("faults", chosen.faults)):
         if count:
             ended.append(stripe_simulation(name, count))
+    if chosen.chains:
+        ended.append(chains(chosen.chains))
     return max(ended)
 
 

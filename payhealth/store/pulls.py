@@ -35,9 +35,14 @@ def save_windows(connection: Connection, connector: str, batch: Batch) -> None:
 
 def begin_anew(connection: Connection, connector: str, stream: str, now: datetime) -> None:
     """Take a stream's coverage away: it was of something else than is looked for now."""
-    rows = table("coverage_window")
-    connection.execute(delete(rows).where(rows.c.connector == connector, rows.c.stream == stream))
-    save_outcome(connection, anew_outcome(connector, stream, now))
+    windows, outcomes = table("coverage_window"), table("pull_outcome")
+    read = connection.execute(
+        delete(windows).where(windows.c.connector == connector, windows.c.stream == stream)
+    ).rowcount
+    here = (outcomes.c.connector == connector) & (outcomes.c.stream == stream)
+    tried = connection.execute(select(outcomes.c.id).where(here).limit(1)).first()
+    if read or tried is not None:
+        save_outcome(connection, anew_outcome(connector, stream, now))
 
 
 def anew_outcome(connector: str, stream: str, now: datetime) -> PullOutcome:

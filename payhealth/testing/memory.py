@@ -96,8 +96,11 @@ class MemoryStore:
             counts = _plus(counts, self._add(kind, records, now, batch.read_at))
         if batch.anew:
             here = (connector, batch.stream)
+            read = [one for one in self._windows if (one.connector, one.stream) == here]
+            tried = [one for one in self._outcomes if (one.connector, one.stream) == here]
             self._windows = [one for one in self._windows if (one.connector, one.stream) != here]
-            self._outcomes.append(_anew(connector, batch.stream, now))
+            if read or tried:
+                self._outcomes.append(_anew(connector, batch.stream, now))
         if batch.rejudged:
             here = (connector, batch.stream)
             self._windows = [

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from payhealth.connectors.evm.proofs import identity_rows
-from payhealth.connectors.evm.reading import payment_events, translate
+from payhealth.connectors.evm.reading import payment_events, reconsider, translate
+from payhealth.connectors.evm.reading.writing import TRANSFER_IGNORED
 from payhealth.connectors.evm.registry.chains import known_chains
 from payhealth.connectors.evm.rpc.scores import Lie
+from payhealth.connectors.evm.settings import EvmSettings
 from payhealth.connectors.evm.wire import pairing
 from payhealth.connectors.evm.wire.events import EscrowStep
 from payhealth.outcomes import PullProgress
-from payhealth.ports import StreamProgress
+from payhealth.ports import READ_ANEW, StreamProgress
 from payhealth.report.show import progress_line
 from tests.docs.pages import ROOT, read, rows, section
 
 CHAINS, CONFIGURATION, OPERATIONS = "docs/chains.md", "docs/configuration.md", "docs/operations.md"
 CONNECTOR = ROOT / "payhealth" / "connectors" / "evm"
+XPUB = (
+    "xpub661MyMwAqRbcFtXgS5sYJABqqG9YLmC4Q1Rdap9gSE8NqtwybGhePY2gZ29"
+    "ESFjqJoCu1Rupje8YtGqsefD265TMg7usUDFdp6W1EGMcet8"
+)
+"""The master key of BIP-32's first test vector."""
+FEED = {"asset": "USDC", "address": f"0x{5:040x}", "heartbeat_s": 60, "description": "USDC / USD"}
+SETTINGS: Mapping[str, Any] = {
+    "chain_id": 8453,
+    "rpc_urls": ["http://127.0.0.1:1", "http://127.0.0.1:2"],
+    "addresses": [f"0x{1:040x}"],
+    "assets": ["USDC"],
+    "feeds": [FEED],
+}
 
 
 def sources() -> str:
@@ -55,7 +73,7 @@ def test_every_reason_to_ignore_a_transfer_is_documented() -> None:
 def test_every_reason_to_ignore_an_event_is_documented() -> None:
     """The table of ignored events has the reasons of the code, and no others."""
     table = [row for row in rows(section(CHAINS, "Payment events")) if len(row) == 2]
-    assert {reason for reason, _ in table} == constants(pairing)
+    assert {reason for reason, _ in table} == {*constants(pairing), TRANSFER_IGNORED}
 
 
 def test_every_kind_of_event_is_documented() -> None:
@@ -64,6 +82,56 @@ def test_every_kind_of_event_is_documented() -> None:
     assert [step for step in EscrowStep if f"{step}" not in kinds] == []
     assert payment_events.COINBASE in kinds
     assert payment_events.AUTHORIZATION in kinds
+
+
+CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "chain_id": {"chain_id": 1},
+    "start_block": {"start_block": 7},
+    "address": {"addresses": [f"0x{2:040x}"]},
+    "key": {"xpub": XPUB, "xpub_path": "0"},
+    "operator": {"operators": [f"0x{3:040x}"]},
+    "asset": {"assets": ["USDC", "native"]},
+    "token": {"tokens": [{"address": f"0x{4:040x}", "symbol": "ABC", "decimals": 6}]},
+    "dust": {"dust": {"USDC": "0.5"}},
+    "feed": {"feeds": [FEED | {"address": f"0x{6:040x}"}]},
+    "heartbeat": {"feeds": [FEED | {"heartbeat_s": 61}]},
+    "peg_band": {"chain": {"peg_band": "0.01"}},
+    "coinbase_operators": {"coinbase_operators": [f"0x{7:040x}"]},
+    "payment_events": {"payment_events": False},
+    "traces": {"traces": False},
+    "balances": {"balances": False},
+    "quorum": {"quorum": 2},
+    "contracts under chain": {"chain": {"escrows": [f"0x{8:040x}"]}},
+    "finality": {"finality": {"depth": 3}},
+    "gap_limit": {"gap_limit": 50},
+    "balance_sample": {"balance_sample": 5},
+    "batch_calls": {"batch_calls": 50},
+}
+"""What the page calls a change -> such a change."""
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_read_anew_is_documented(name: str) -> None:
+    """The page's list of what reads everything anew is what makes another fingerprint, and no more."""
+    before = EvmSettings.model_validate(SETTINGS)
+    after = EvmSettings.model_validate({**SETTINGS, **CHANGES[name]})
+    listed = section(CHAINS, "When the configuration changes").partition("makes")[0].replace("`", "")
+    assert (after.fingerprint() != before.fingerprint()) == (name in listed)
+
+
+def test_words_of_a_reading_anew_are_quoted_as_they_are() -> None:
+    """What a stream says while it is read anew, and what a row that counts now says, stand on the page."""
+    text = " ".join(section(CHAINS, "When the configuration changes").replace("`", "").split())
+    assert READ_ANEW in text
+    assert f"`{READ_ANEW}`" in read(OPERATIONS)
+    assert "counts now; before: …" in text
+    assert "counts now; before: {" in Path(reconsider.__file__).read_text(encoding="utf-8")
+
+
+def test_how_a_nonce_is_written_is_documented() -> None:
+    """The page says how an entry names a signed authorisation."""
+    [gives] = [row[3] for row in rows(section(CHAINS, "Payment events")) if row[0].startswith("EIP-3009")]
+    assert payment_events.SIGNED in gives
 
 
 def test_every_lie_that_is_noted_is_documented() -> None:

@@ -7,7 +7,7 @@ SELECT
     m.connector,
     m.chain,
     m.kind,
-    (m.status <> 'retracted') AS canonical,
+    (m.status NOT IN ('retracted', 'failed')) AS canonical,
     m.block_number,
     m.block_hash,
     CASE

@@ -101,7 +101,6 @@ def test_quirks_are_where_they_belong() -> None:
     """Fees beside gas and silent deposits on the OP stack; logs of the coin on Polygon alone."""
     op_stack = {10, 8453}
     assert {info.chain_id for info in CHAINS if info.l1_fees} == op_stack
-    assert {info.chain_id: info.deposit_type for info in CHAINS if info.deposit_type} == {10: 126, 8453: 126}
     assert [info.chain_id for info in CHAINS if info.native_logs] == [137]
     assert chain_info(137).native_logs == "0x" + "0" * 36 + "1010"
     assert {info.chain_id: info.ignored_native_types for info in CHAINS if info.ignored_native_types} == {
@@ -125,7 +124,7 @@ def test_an_unknown_chain_has_cautious_defaults() -> None:
     """Nothing of it is money until configured: no token, no feed, no protocol."""
     info = chain_info(31337)
     assert addresses(info) == [MULTICALL3]
-    assert (info.deposit_type, info.l1_fees, info.peg_band) == (None, False, Decimal("0.005"))
+    assert (info.l1_fees, info.peg_band) == (False, Decimal("0.005"))
 
 
 def test_the_coins_own_logs_are_never_a_token() -> None:

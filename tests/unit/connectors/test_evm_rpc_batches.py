@@ -75,7 +75,7 @@ def test_each_provider_has_its_own_batch_size() -> None:
     it.many(calls(50))
     assert it.batch_calls <= 10
     it.fail_over()
-    assert (it.provider, it.batch_calls) == ("b.test", 100)
+    assert (it.provider, it.batch_calls) == ("b.test", 500)
 
 
 def test_a_batch_can_be_kept_smaller_than_it_may_be() -> None:

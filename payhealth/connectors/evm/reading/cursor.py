@@ -63,7 +63,7 @@ class Cursor:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise SourceDataError(f"the stored cursor is not readable: {text[:60]!r}") from None
         if stored.of == fresh.of:
-            return replace(stored, derived=max(stored.derived, derived))
+            return stored
         # These do not depend on whose addresses are read; without the window a reorg would go unnoticed.
         return replace(
             fresh,

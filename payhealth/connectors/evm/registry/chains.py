@@ -82,7 +82,6 @@ class ChainInfo:
             or the chain is. None where blocks come as they are wanted.
         ignored_native_types: transaction types whose value is no payment.
         native_logs: the contract that logs every move of the native coin, None where nothing does.
-        deposit_type: the transaction type of deposits from the layer below, which no log tells.
         l1_fees: whether a receipt has fees beside gas used x price (OP stack: L1 data and operator fee).
         multicall3: the contract that reads many balances in one call, None where there is none.
         peg_band: how far from its peg a stablecoin still counts 1:1, as a share (0.005 is half a percent).
@@ -102,7 +101,6 @@ class ChainInfo:
     max_head_age_s: int | None = None
     ignored_native_types: frozenset[int] = frozenset()
     native_logs: str | None = None
-    deposit_type: int | None = None
     l1_fees: bool = False
     multicall3: str | None = MULTICALL3
     peg_band: Decimal = _PEG_BAND
