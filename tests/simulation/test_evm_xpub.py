@@ -68,3 +68,13 @@ def test_nothing_is_read_anew_when_the_number_is_known() -> None:
     pull(node, shelf, addresses=[], xpub=XPUB, gap_limit=12)
     assert node.calls.count("eth_getLogs") - before <= 4
     assert shelf.versions == versions
+
+
+def test_a_raised_gap_limit_reads_the_past_of_what_it_adds() -> None:
+    """Payments to addresses that were beyond the limit are found when the limit is raised, not only new ones."""
+    node, shelf = node_with([0, 30]), Shelf()
+    pull(node, shelf, addresses=[], xpub=XPUB, gap_limit=5)
+    assert len(shelf.all(Movement)) == 1
+    pull(node, shelf, addresses=[], xpub=XPUB, gap_limit=40)
+    assert_exact(shelf, node, ours=ADDRESSES)
+    assert len(shelf.all(Movement)) == 2
