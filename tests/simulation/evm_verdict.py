@@ -294,7 +294,9 @@ class Judge:
             # The connector tells of authorisations by which we are paid, not of those by which we pay.
             moved = one.name == "AuthorizationUsed" and one.movement_id is not None
             if not moved or recipients.get(str(one.movement_id)) in ours:
-                name = None if one.movement_id is None else self._names.get(one.movement_id, one.movement_id)
+                # An event of dust belongs to no movement: the auditor tells of the dust, the connector of none.
+                counts = one.movement_id in self._audit.by_id
+                name = self._names.get(str(one.movement_id), one.movement_id) if counts else None
                 yield one.id, one.place.block_hash, one.name, one.contract, name, None, one.place.at
         for gone in self._audit.ignored:
             if gone.reason in ("forged", "valueless"):
@@ -306,10 +308,8 @@ class Judge:
                 yield gone.id, place.block_hash, "Transferred", gone.contract, name, reason, place.at
 
     def _links(self) -> Iterator[str]:
-        # A payment event may belong to dust, which is no movement.
-        known = {row.movement_id.removesuffix(":ignored") for row in self._puller.rows(TransferObservation)}
         for link in self._puller.rows(Link):
-            if link.payment_key not in self._movements and link.payment_key not in known:
+            if link.payment_key not in self._movements:
                 yield f"the link {link.alias} leads to {link.payment_key}, which is no payment"
 
     def _blocks_lost(self) -> Iterator[str]:

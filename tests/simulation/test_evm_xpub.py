@@ -71,7 +71,7 @@ def test_nothing_is_read_anew_when_the_number_is_known() -> None:
 
 
 def test_a_raised_gap_limit_reads_the_past_of_what_it_adds() -> None:
-    """Payments to addresses that were beyond the limit are found when the limit is raised, not only new ones."""
+    """Payments to addresses that were beyond the limit are found when it is raised, not only new ones."""
     node, shelf = node_with([0, 30]), Shelf()
     pull(node, shelf, addresses=[], xpub=XPUB, gap_limit=5)
     assert len(shelf.all(Movement)) == 1
