@@ -294,7 +294,7 @@ class Judge:
             # The connector tells of authorisations by which we are paid, not of those by which we pay.
             moved = one.name == "AuthorizationUsed" and one.movement_id is not None
             if not moved or recipients.get(str(one.movement_id)) in ours:
-                # An event of dust belongs to no movement: the auditor tells of the dust, the connector of none.
+                # The auditor names the dust that an event belongs to; it is no movement.
                 counts = one.movement_id in self._audit.by_id
                 name = self._names.get(str(one.movement_id), one.movement_id) if counts else None
                 yield one.id, one.place.block_hash, one.name, one.contract, name, None, one.place.at
