@@ -127,7 +127,7 @@ class Chains:
     def open(self) -> list[str]:
         """What is not proved yet."""
         words = [
-            f"{connector}: {count} balances wait for their block to become final"
+            f"{connector}: {_balances(count)} for {'its' if count == 1 else 'their'} block to become final"
             for connector, count in self.waiting.items()
         ]
         return words + [
@@ -194,3 +194,7 @@ def _counted(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     for row in rows:
         counts[row["connector"]] = counts.get(row["connector"], 0) + 1
     return counts
+
+
+def _balances(count: int) -> str:
+    return "1 balance waits" if count == 1 else f"{count} balances wait"

@@ -250,7 +250,7 @@ def test_balances_that_only_wait_are_no_data() -> None:
     """Nothing was held against anything yet."""
     result = chains([balance("waiting", proved_block=None)])
     assert result.outcome is Outcome.NO_DATA
-    assert "1 balances wait" in result.message
+    assert "1 balance waits" in result.message
     assert complete(result)
     assert chains([]).message == "no balance was read"
 
