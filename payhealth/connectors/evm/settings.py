@@ -10,12 +10,12 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from payhealth.connectors.evm.registry.addresses import checked_address, read_addresses
+from payhealth.connectors.evm.registry.addresses import checked_addresses, read_addresses
 from payhealth.connectors.evm.registry.chains import (
     NATIVE,
     ChainInfo,
@@ -24,6 +24,7 @@ from payhealth.connectors.evm.registry.chains import (
     chain_info,
     is_pseudo_contract,
 )
+from payhealth.connectors.evm.registry.xpub import GAP_LIMIT, Derived
 from payhealth.connectors.evm.settings_parts import (
     ChainSettings,
     Depth,
@@ -35,9 +36,6 @@ from payhealth.connectors.evm.settings_parts import (
 from payhealth.domain import assets as asset_ids
 from payhealth.domain.finality import FinalityRule
 from payhealth.secrets import Secret, SecretText
-
-if TYPE_CHECKING:
-    from payhealth.connectors.evm.registry.xpub import Derived
 
 _MAX_BLOCK = 2**53
 
@@ -89,7 +87,7 @@ class EvmSettings(Strict):
     addresses_file: Path | None = None
     xpub: SecretText | None = None
     xpub_path: str | None = None
-    gap_limit: int = Field(default=20, ge=1, le=10_000)
+    gap_limit: int = Field(default=GAP_LIMIT, ge=1, le=10_000)
     operators: tuple[str, ...] = ()
     assets: tuple[str, ...] = ()
     tokens: tuple[TokenSettings, ...] = ()
@@ -132,7 +130,7 @@ class EvmSettings(Strict):
     @field_validator("addresses", "operators", "coinbase_operators")
     @classmethod
     def _check_addresses(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(checked_address(text) for text in texts)
+        return checked_addresses(texts)
 
     @field_validator("dust")
     @classmethod
@@ -170,8 +168,6 @@ class EvmSettings(Strict):
         """Where further deposit addresses derive from, None without an extended public key."""
         if self.xpub is None:
             return None
-        from payhealth.connectors.evm.registry.xpub import Derived
-
         return Derived(self.xpub.reveal(), path=self.xpub_path)
 
     @cached_property

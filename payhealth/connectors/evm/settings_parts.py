@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from payhealth.connectors.evm.registry.addresses import checked_address
+from payhealth.connectors.evm.registry.addresses import checked_address, checked_addresses
 
 _MOST_DEPTH = 50_000
 """The recent window is kept whole, so that its length is bounded."""
@@ -100,4 +100,4 @@ class ChainSettings(Strict):
     @field_validator("coinbase_transfers", "escrows")
     @classmethod
     def _check_addresses(cls, texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if texts is None else tuple(checked_address(text) for text in texts)
+        return None if texts is None else checked_addresses(texts)

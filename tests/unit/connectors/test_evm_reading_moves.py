@@ -66,6 +66,13 @@ def test_ids_by_column_are_the_ids_one_by_one(rows: list[tuple[str, str, str]]) 
     ]
 
 
+def test_ids_name_chain_transaction_and_log() -> None:
+    """The ids are those of the documented views: hashes in lower case, the log index in decimal."""
+    raw = log(STRANGER, DEPOSIT, index=171, transactionHash="0x" + "AB" * 32)
+    moves, _ = Moves.of_logs(log_columns([raw])[0], book())
+    assert moves.natural_ids("eip155:8453").to_pylist() == [f"eip155:8453:0x{'ab' * 32}:171"]
+
+
 @unhurried
 @given(st.lists(st.tuples(ends, ends, st.integers(0, 2**256 - 1) | st.integers(0, 50)), max_size=8))
 def test_logs_and_single_transfers_become_the_same_moves(rows: list[tuple[str, str, int]]) -> None:

@@ -213,14 +213,6 @@ def test_the_path_decides_and_is_not_guessed_over() -> None:
     assert Derived(ACCOUNT, "0").first(3) == ANVIL[:3]
 
 
-def test_the_gap_limit_reaches_past_the_last_used_address() -> None:
-    """With nothing used the limit itself; after index 4 five more than the limit. The order is by index."""
-    keys = Derived(ACCOUNT)
-    assert keys.watched(None, 3) == ANVIL[:3]
-    assert keys.watched(4, 5) == ANVIL
-    assert len(keys.watched(None)) == module.GAP_LIMIT
-
-
 @pytest.mark.parametrize("index", [-1, 2**31, 2**40])
 def test_an_index_outside_is_refused(index: int) -> None:
     """Hardened children do not exist for a public key."""
@@ -229,14 +221,12 @@ def test_an_index_outside_is_refused(index: int) -> None:
 
 
 def test_counts_are_bounded() -> None:
-    """A mistyped count ends at once, and a gap of nothing would watch nothing new."""
+    """A mistyped count ends at once."""
     keys = Derived(ACCOUNT)
     assert keys.first(0) == ()
     for count in (-1, module.MAX_ADDRESSES + 1):
         with pytest.raises(ValueError, match="addresses can be derived"):
             keys.first(count)
-    with pytest.raises(ValueError, match="gap limit is at least 1"):
-        keys.watched(3, 0)
 
 
 def test_the_key_is_not_shown() -> None:

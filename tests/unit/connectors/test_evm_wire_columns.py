@@ -16,7 +16,6 @@ from payhealth.connectors.evm.wire.columns import (
     amounts,
     joined,
     log_columns,
-    movement_ids,
     selected,
     units_at,
 )
@@ -169,7 +168,7 @@ def test_nothing_in_nothing_out() -> None:
     assert (len(columns), refused, columns.any_removed) == (0, [], False)
     assert columns.units.shape == (0, 4)
     values, bad = amounts(columns, {})
-    assert (len(values), bad, len(movement_ids(columns, "eip155:1"))) == (0, [], 0)
+    assert (len(values), bad) == (0, [])
     assert len(joined([columns, columns])) == 0
 
 
@@ -216,12 +215,6 @@ def test_a_token_without_decimals_has_no_amount() -> None:
     values, refused = amounts(columns, {TOKENS[1]: 6})
     assert values.to_pylist() == [None, Decimal("0.000005")]
     assert refused == [(0, f"no decimals are known for token {TOKENS[0].lower()}")]
-
-
-def test_movement_ids_name_chain_transaction_and_log() -> None:
-    """The ids are those of the documented views: hashes in lower case, the log index in decimal."""
-    columns, _ = log_columns([log(index=171)])
-    assert movement_ids(columns, "eip155:8453").to_pylist() == [f"eip155:8453:0x{171:064x}:171"]
 
 
 def test_rows_can_be_selected_and_joined() -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from payhealth.connectors.evm.wire.columns import LogColumns, joined, log_columns
-from payhealth.connectors.evm.wire.receipts import Receipt
 from payhealth.connectors.evm.wire.values import Header, Transfer
 from payhealth.domain.chain_records import PaymentEvent, TransactionFee
 from payhealth.domain.records import Link, Rejected
@@ -61,15 +59,3 @@ class Reading:
         self.raw_logs += other.raw_logs
         self.copies.update(other.copies)
         self.refunds.update(other.refunds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipts:
-    """The receipts that a stretch asked for, by transaction."""
-
-    by_transaction: dict[str, Receipt]
-
-    @classmethod
-    def of(cls, found: Sequence[Receipt]) -> Receipts:
-        """By transaction."""
-        return cls(by_transaction={receipt.transaction_hash: receipt for receipt in found})

@@ -62,10 +62,6 @@ class Feed:
     aliases: tuple[str, ...] = ()
     confirmed: bool = True
 
-    def answers_to(self, description: str) -> bool:
-        """Whether a contract that describes itself so is this feed."""
-        return description in (self.description, *self.aliases)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainInfo:

@@ -82,20 +82,6 @@ class Derived:
             raise ValueError(f"from 0 to {MAX_ADDRESSES} addresses can be derived, not {count}")
         return tuple(self.address(index) for index in range(count))
 
-    def watched(self, last_used: int | None, gap_limit: int = GAP_LIMIT) -> tuple[str, ...]:
-        """The addresses to watch: all up to the last used one, and as many after it as the gap limit.
-
-        Args:
-            last_used: the highest index that was ever paid or given out, None for none yet.
-            gap_limit: how many addresses in a row may stay unused.
-
-        Raises:
-            ValueError: a gap limit below 1, which would let the next address go unwatched.
-        """
-        if gap_limit < 1:
-            raise ValueError(f"a gap limit is at least 1, not {gap_limit}")
-        return self.first((0 if last_used is None else last_used + 1) + gap_limit)
-
     @cached_property
     def _parent(self) -> Any:
         """What the addresses hang from, derived once: each of them is then one step away."""

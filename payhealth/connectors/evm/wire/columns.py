@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from payhealth.connectors.evm.wire.values import (
     TRANSFER,
@@ -189,16 +188,6 @@ def amounts(
     validity = pa.py_buffer(np.packbits(fits, bitorder="little").tobytes()) if refused else None
     values = pa.Array.from_buffers(DECIMAL, len(columns), [validity, pa.py_buffer(scaled)])
     return values, refused
-
-
-def movement_ids(columns: LogColumns, chain: str) -> pa.StringArray:
-    """Each row's ``<chain>:<transaction hash>:<log index>``.
-
-    Args:
-        chain: the CAIP-2 id.
-    """
-    index = pc.cast(pa.array(columns.log_index), pa.string())
-    return pc.binary_join_element_wise(pa.scalar(chain), columns.transaction_hash, index, ":")
 
 
 def _by_column(raws: Sequence[Any], seen: dict[str, int]) -> LogColumns:

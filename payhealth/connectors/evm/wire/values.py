@@ -133,28 +133,6 @@ def transfer_of_log(raw: Any) -> Transfer:
     )
 
 
-def transfer_of_transaction(raw: Mapping[str, Any], block: Header, created: str | None) -> Transfer:
-    """Read the native value of a transaction.
-
-    Args:
-        created: the contract that the transaction made, where its ``to`` is null.
-
-    Raises:
-        WireError: a field is missing or malformed.
-    """
-    recipient = raw.get("to") if raw.get("to") is not None else created
-    return Transfer(
-        transaction_hash=hash_of(raw.get("hash"), "hash"),
-        position="native",
-        block_number=block.number,
-        block_hash=block.hash,
-        token=None,
-        sender=address_of(raw.get("from"), "from"),
-        recipient=address_of(recipient, "to"),
-        units=quantity(raw.get("value"), "value"),
-    )
-
-
 def _unpadded(topic: Any, field: str) -> str:
     word = hash_of(topic, field)
     if not word.startswith(_PADDING):
