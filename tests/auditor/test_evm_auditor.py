@@ -6,13 +6,12 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
 from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.rpc import build_app
 from payhealth.sandbox.chain.sending import Sending, Withdrawal
@@ -36,9 +35,8 @@ from tests.auditor.evm_facts import (
 from tests.auditor.evm_moves import fee_wei, read_block
 from tests.auditor.evm_node import Json, Node, RawBlock
 from tests.auditor.evm_witness import Witness, payments
+from tests.sandbox.chains import ETHER, GENESIS_AT, young_anvil
 
-GENESIS_AT = datetime(2026, 1, 5, tzinfo=UTC)
-ETHER = 10**18
 COIN = "eip155:31337/slip44:60"
 FORWARDER = bytes.fromhex("600f80600b6000396000f3" + "6000600060006000346000355af100")
 """Creation code of a contract that passes on the value it is called with to the address in its call data."""
@@ -85,9 +83,7 @@ def _py_evm() -> Iterator[World]:
 
 @contextmanager
 def _anvil() -> Iterator[World]:
-    if find_anvil() is None:
-        pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
-    with AnvilChain(seed=3, genesis_at=GENESIS_AT) as chain:
+    with young_anvil(seed=3) as chain:
         yield World(chain, chain.rpc_url)
 
 

@@ -16,7 +16,8 @@ from payhealth.sandbox.chain.rpc import build_app
 from payhealth.sandbox.serve import LoopbackServer
 from payhealth.testing import MemoryStore
 from payhealth.testing.contract import SourceContract, pull
-from tests.simulation.test_evm_devchain import ETHER, GENESIS_AT, TOKEN, Business
+from tests.sandbox.chains import ETHER, GENESIS_AT
+from tests.simulation.test_evm_devchain import TOKEN, Business
 from tests.simulation.test_evm_fake_node import NOW
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
@@ -13,65 +12,46 @@ from web3 import HTTPProvider, Web3
 from web3.contract import Contract
 from web3.exceptions import BlockNotFound, TransactionNotFound
 
-from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
+from payhealth.sandbox.chain.anvil import AnvilChain
 from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.evm import TransactionRefusedError
 from payhealth.sandbox.chain.rpc import build_app
 from payhealth.sandbox.chain.token import load_artifact
 from payhealth.sandbox.chain.transfers import TransferFailedError
 from payhealth.sandbox.chain.wallet import UnknownSenderError
-from payhealth.sandbox.interfaces import Chain
 from payhealth.sandbox.serve import LoopbackServer
-
-GENESIS_AT = datetime(2026, 1, 5, tzinfo=UTC)
-ETHER = 10**18
+from tests.sandbox.chains import ANVIL, ETHER, GENESIS_AT, PY_EVM, Node, young_chain
 
 
 @dataclass
-class Node:
-    """A chain, a web3 client of it, and a clock that goes on by a minute each time it is read."""
+class Served(Node):
+    """A chain and a web3 client of it."""
 
-    chain: Chain
-    w3: Web3
-    at: datetime = GENESIS_AT
-
-    def later(self) -> datetime:
-        """The next moment."""
-        self.at += timedelta(minutes=1)
-        return self.at
+    w3: Web3 = field(kw_only=True)
 
     @property
     def token(self) -> Contract:
         """The token as web3.py's contract."""
         return self.w3.eth.contract(self.chain.token_address, abi=load_artifact().abi)
 
-    def funded(self, *, native: int = ETHER, token: int = 0) -> str:
-        """A new address with coins and tokens."""
-        address = self.chain.new_address()
-        self.chain.faucet(address, at=self.later(), native=native, token=token)
-        return address
-
 
 def _client(url: str) -> Web3:
     return Web3(HTTPProvider(url))
 
 
-@pytest.fixture(params=["py-evm", "anvil"])
-def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+@pytest.fixture(params=[PY_EVM, ANVIL])
+def node(request: pytest.FixtureRequest) -> Iterator[Served]:
     """A young chain of each kind, with a client of its endpoint."""
     with ExitStack() as stack:
-        if request.param == "anvil":
-            if find_anvil() is None:
-                pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
-            anvil = stack.enter_context(AnvilChain(seed=7, genesis_at=GENESIS_AT))
-            yield Node(chain=anvil, w3=_client(anvil.rpc_url))
+        chain = stack.enter_context(young_chain(request.param))
+        if isinstance(chain, AnvilChain):
+            yield Served(chain=chain, w3=_client(chain.rpc_url))
             return
-        chain = DevChain(seed=7, genesis_at=GENESIS_AT)
         server = stack.enter_context(LoopbackServer(build_app(chain)))
-        yield Node(chain=chain, w3=_client(server.url))
+        yield Served(chain=chain, w3=_client(server.url))
 
 
-def test_token_is_a_real_contract(node: Node) -> None:
+def test_token_is_a_real_contract(node: Served) -> None:
     """The token answers what its constructor was given, and has code from block 1 on."""
     assert node.token.functions.symbol().call() == "USDX"
     assert node.token.functions.decimals().call() == node.chain.token_decimals == 6
@@ -80,7 +60,7 @@ def test_token_is_a_real_contract(node: Node) -> None:
     assert node.w3.eth.chain_id == node.chain.chain_id
 
 
-def test_blocks_form_a_chain_in_simulated_time(node: Node) -> None:
+def test_blocks_form_a_chain_in_simulated_time(node: Served) -> None:
     """Each block names its parent's hash, times rise strictly, and the last has the time asked for."""
     node.chain.mine(at=node.later(), blocks=5)
     until = node.later()
@@ -94,7 +74,7 @@ def test_blocks_form_a_chain_in_simulated_time(node: Node) -> None:
         assert node.w3.eth.get_block(child["hash"]) == child
 
 
-def test_a_token_transfer_is_what_its_receipt_and_log_say(node: Node) -> None:
+def test_a_token_transfer_is_what_its_receipt_and_log_say(node: Served) -> None:
     """The transfer handed back, the receipt, the log and the balances agree."""
     sender, recipient = node.funded(token=1_000_000), node.chain.new_address()
     at = node.later()
@@ -115,7 +95,7 @@ def test_a_token_transfer_is_what_its_receipt_and_log_say(node: Node) -> None:
     assert node.token.functions.balanceOf(recipient).call(block_identifier=sent.block_number - 1) == 0
 
 
-def test_native_transfers_cost_exactly_gas_used_times_price(node: Node) -> None:
+def test_native_transfers_cost_exactly_gas_used_times_price(node: Served) -> None:
     """Balance before - balance after = amount + gas used x effective gas price, to the wei."""
     sender, recipient = node.funded(), node.chain.new_address()
     sent = node.chain.send_native(at=node.later(), sender=sender, recipient=recipient, amount=ETHER // 3)
@@ -128,7 +108,7 @@ def test_native_transfers_cost_exactly_gas_used_times_price(node: Node) -> None:
     assert (sent.token, sent.log_index) == (None, None)
 
 
-def test_an_address_can_be_swept_to_the_last_wei(node: Node) -> None:
+def test_an_address_can_be_swept_to_the_last_wei(node: Served) -> None:
     """The fee quoted for the next block is the fee paid, so a sweep leaves nothing behind."""
     assert isinstance(node.chain, (DevChain, AnvilChain))
     sender, treasury = node.funded(), node.chain.new_address()
@@ -137,7 +117,7 @@ def test_an_address_can_be_swept_to_the_last_wei(node: Node) -> None:
     assert node.chain.native_balance(sender) == 0
 
 
-def test_token_balances_are_conserved(node: Node) -> None:
+def test_token_balances_are_conserved(node: Served) -> None:
     """What was minted is what all holders hold together, after any transfers."""
     holders = [node.funded(token=1000 * (index + 1)) for index in range(3)]
     for step in range(6):
@@ -147,7 +127,7 @@ def test_token_balances_are_conserved(node: Node) -> None:
     assert node.token.functions.totalSupply().call() == 6000
 
 
-def test_transfers_that_cannot_be_are_refused(node: Node) -> None:
+def test_transfers_that_cannot_be_are_refused(node: Served) -> None:
     """No key and no gas: nothing is mined. Too few tokens: mined as a failed transaction without logs."""
     stranger = "0x000000000000000000000000000000000000dEaD"
     poor, holder = node.chain.new_address(), node.funded(token=5)
@@ -165,7 +145,7 @@ def test_transfers_that_cannot_be_are_refused(node: Node) -> None:
     assert (receipt["status"], receipt["logs"]) == (0, [])
 
 
-def test_logs_are_found_by_contract_topic_and_block(node: Node) -> None:
+def test_logs_are_found_by_contract_topic_and_block(node: Served) -> None:
     """Filters by recipient topic, OR-lists, null wildcards and block hash each find exactly their logs."""
     sender = node.funded(token=1000)
     recipients = [node.chain.new_address() for _ in range(3)]
@@ -189,7 +169,7 @@ def test_logs_are_found_by_contract_topic_and_block(node: Node) -> None:
     assert (log["logIndex"], log["transactionHash"].to_0x_hex()) == (0, sent[2].transaction_hash)
 
 
-def test_batches_answer_in_order(node: Node) -> None:
+def test_batches_answer_in_order(node: Served) -> None:
     """A batch of blocks, balances and logs gives what the single requests give."""
     node.chain.mine(at=node.later(), blocks=10)
     with node.w3.batch_requests() as batch:
@@ -201,7 +181,7 @@ def test_batches_answer_in_order(node: Node) -> None:
     assert answers[10] == node.w3.eth.get_logs({"fromBlock": 0, "toBlock": 5})
 
 
-def test_block_receipts_are_those_of_its_transactions(node: Node) -> None:
+def test_block_receipts_are_those_of_its_transactions(node: Served) -> None:
     """eth_getBlockReceipts gives, in order, the receipt of each of the block's transactions."""
     sender = node.funded(token=10)
     node.chain.send_token(at=node.later(), sender=sender, recipient=sender, amount=1)
@@ -211,7 +191,7 @@ def test_block_receipts_are_those_of_its_transactions(node: Node) -> None:
     assert len(receipts) == 1
 
 
-def test_safe_and_finalized_follow_the_head_by_their_depth(node: Node) -> None:
+def test_safe_and_finalized_follow_the_head_by_their_depth(node: Served) -> None:
     """Safe is the head less 6, finalized the head less 12, and neither lies before genesis."""
     assert node.w3.eth.get_block("finalized")["number"] == 0
     node.chain.mine(at=node.later(), blocks=20)
@@ -222,7 +202,7 @@ def test_safe_and_finalized_follow_the_head_by_their_depth(node: Node) -> None:
     assert node.w3.eth.get_block("earliest")["number"] == 0
 
 
-def test_a_reorg_drops_transactions_and_changes_hashes(node: Node) -> None:
+def test_a_reorg_drops_transactions_and_changes_hashes(node: Served) -> None:
     """After a reorg the dropped transfer is unknown, its tokens are back, and the new blocks chain on."""
     sender, recipient = node.funded(token=100), node.chain.new_address()
     snapshot, kept = node.chain.snapshot(), node.chain.head()
@@ -248,7 +228,7 @@ def test_a_reorg_drops_transactions_and_changes_hashes(node: Node) -> None:
     assert again.block_number == kept + 6
 
 
-def test_a_reorg_must_be_longer_and_from_a_snapshot_that_is_still_there(node: Node) -> None:
+def test_a_reorg_must_be_longer_and_from_a_snapshot_that_is_still_there(node: Served) -> None:
     """As many blocks as dropped, an unknown snapshot and one on a lost branch are refused."""
     snapshot = node.chain.snapshot()
     node.chain.mine(at=node.later(), blocks=2)

@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from payhealth.sandbox.chain import token
-from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
+from payhealth.sandbox.chain.anvil import AnvilChain
 from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.evm import TransactionRefusedError
 from payhealth.sandbox.chain.sending import Placed, Sending, max_fee_wei, plan_branch
 from payhealth.sandbox.chain.wallet import UnknownSenderError
-
-GENESIS_AT = datetime(2026, 1, 5, tzinfo=UTC)
-ETHER = 10**18
+from tests.sandbox.chains import ANVIL, ETHER, GENESIS_AT, PY_EVM, Node, young_chain
 
 
 @dataclass
-class Node:
-    """A chain and a clock that goes on by a minute each time it is read."""
-
-    chain: DevChain | AnvilChain
-    at: datetime = GENESIS_AT
-
-    def later(self) -> datetime:
-        """The next moment."""
-        self.at += timedelta(minutes=1)
-        return self.at
-
-    def funded(self, *, native: int = ETHER, token: int = 0) -> str:
-        """A new address with coins and tokens."""
-        address = self.chain.new_address()
-        self.chain.faucet(address, at=self.later(), native=native, token=token)
-        return address
+class Payers(Node):
+    """A chain whose token transfers are ordered one by one and mined together."""
 
     def pays(self, sender: str, recipient: str, amount: int) -> Sending:
         """A token transfer still to be mined."""
@@ -50,16 +33,11 @@ class Node:
         )
 
 
-@pytest.fixture(params=["py-evm", "anvil"])
-def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+@pytest.fixture(params=[PY_EVM, ANVIL])
+def node(request: pytest.FixtureRequest) -> Iterator[Payers]:
     """A young chain of each kind."""
-    with ExitStack() as stack:
-        if request.param == "anvil":
-            if find_anvil() is None:
-                pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
-            yield Node(chain=stack.enter_context(AnvilChain(seed=7, genesis_at=GENESIS_AT)))
-        else:
-            yield Node(chain=DevChain(seed=7, genesis_at=GENESIS_AT))
+    with young_chain(request.param) as chain:
+        yield Payers(chain)
 
 
 def _where(receipt: dict[str, Any] | None) -> tuple[int, int, list[int]]:
@@ -69,7 +47,7 @@ def _where(receipt: dict[str, Any] | None) -> tuple[int, int, list[int]]:
     return int(receipt["blockNumber"], 16), int(receipt["transactionIndex"], 16), logs
 
 
-def test_one_block_holds_several_transactions_in_their_order(node: Node) -> None:
+def test_one_block_holds_several_transactions_in_their_order(node: Payers) -> None:
     """Receipts come in the order asked for; log indices run through the block; a reverted one stays in it."""
     chain = node.chain
     one, two, three = node.funded(token=10), node.funded(token=10), chain.new_address()
@@ -97,7 +75,7 @@ def test_one_block_holds_several_transactions_in_their_order(node: Node) -> None
     assert [chain.receipt(receipt["transactionHash"]) for receipt in receipts] == receipts
 
 
-def test_a_block_that_cannot_be_is_not_mined(node: Node) -> None:
+def test_a_block_that_cannot_be_is_not_mined(node: Payers) -> None:
     """One transaction that no block may contain, or too much gas, and nothing of the block is mined."""
     chain = node.chain
     rich, poor = node.funded(token=10), chain.new_address()
@@ -117,7 +95,7 @@ def test_a_block_that_cannot_be_is_not_mined(node: Node) -> None:
     assert _where(receipt) == (before[0] + 1, 0, [0])
 
 
-def test_a_dropped_transaction_returns_as_the_same_transaction(node: Node) -> None:
+def test_a_dropped_transaction_returns_as_the_same_transaction(node: Payers) -> None:
     """The hash is the same; the block, the place in it and the log index are those asked for."""
     chain = node.chain
     sender, other, recipient = node.funded(token=100), node.funded(token=100), chain.new_address()
@@ -140,7 +118,7 @@ def test_a_dropped_transaction_returns_as_the_same_transaction(node: Node) -> No
     assert chain.head() == kept + 5
 
 
-def test_a_dropped_transaction_can_return_later_or_never(node: Node) -> None:
+def test_a_dropped_transaction_can_return_later_or_never(node: Payers) -> None:
     """What a reorg leaves out is listed as dropped; it is mined later, or never once its nonce is used."""
     chain = node.chain
     sender, recipient = node.funded(token=100), chain.new_address()
@@ -161,7 +139,7 @@ def test_a_dropped_transaction_can_return_later_or_never(node: Node) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 7, 30])
-def test_reorgs_of_any_depth_keep_what_returns(node: Node, depth: int) -> None:
+def test_reorgs_of_any_depth_keep_what_returns(node: Payers, depth: int) -> None:
     """Everything dropped returns in the new branch's first block: the balances are those before."""
     chain = node.chain
     sender, recipient = node.funded(token=10**6), chain.new_address()
@@ -182,7 +160,7 @@ def test_reorgs_of_any_depth_keep_what_returns(node: Node, depth: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_what_is_not_on_the_chain_is_what_is_dropped(node: Node, seed: int) -> None:
+def test_what_is_not_on_the_chain_is_what_is_dropped(node: Payers, seed: int) -> None:
     """After any reorgs each transaction ever mined is either on the chain or listed as dropped."""
     chain, draw = node.chain, random.Random(seed)
     senders = [node.funded(token=1000) for _ in range(3)]
@@ -204,7 +182,7 @@ def test_what_is_not_on_the_chain_is_what_is_dropped(node: Node, seed: int) -> N
     assert sum(chain.token_balance(each) for each in senders) == 3000
 
 
-def _returns(node: Node, lost: str) -> bool:
+def _returns(node: Payers, lost: str) -> bool:
     try:
         node.chain.resend(lost, at=node.later())
     except TransactionRefusedError:
@@ -212,7 +190,7 @@ def _returns(node: Node, lost: str) -> bool:
     return True
 
 
-def test_a_branch_that_cannot_be_changes_nothing(node: Node) -> None:
+def test_a_branch_that_cannot_be_changes_nothing(node: Payers) -> None:
     """An unknown hash, a place outside the branch, one hash twice, no such depth: refused at once."""
     chain = node.chain
     sender = node.funded(token=10)
@@ -231,7 +209,7 @@ def test_a_branch_that_cannot_be_changes_nothing(node: Node) -> None:
 
 def test_a_refused_branch_leaves_py_evms_chain_as_it_was() -> None:
     """A transaction whose nonce is not yet due stops the reorg; the old blocks stay the chain."""
-    node = Node(chain=DevChain(seed=1, genesis_at=GENESIS_AT))
+    node = Payers(chain=DevChain(seed=1, genesis_at=GENESIS_AT))
     chain, sender = node.chain, node.funded(token=10)
     chain.send_token(at=node.later(), sender=sender, recipient=sender, amount=1)
     second = chain.send_token(at=node.later(), sender=sender, recipient=sender, amount=2)
@@ -241,7 +219,7 @@ def test_a_refused_branch_leaves_py_evms_chain_as_it_was() -> None:
     assert chain.dropped() == []
 
 
-def test_a_transaction_returns_although_the_base_fee_is_higher(node: Node) -> None:
+def test_a_transaction_returns_although_the_base_fee_is_higher(node: Payers) -> None:
     """Mined after the base fee fell, it is mined again in a block that asks for more, and pays that."""
     chain = node.chain
     sender, recipient = node.funded(token=10), chain.new_address()
@@ -256,7 +234,7 @@ def test_a_transaction_returns_although_the_base_fee_is_higher(node: Node) -> No
     assert int(again["effectiveGasPrice"], 16) == dear > cheap
 
 
-def test_what_is_due_is_paid_whatever_was_offered(node: Node) -> None:
+def test_what_is_due_is_paid_whatever_was_offered(node: Payers) -> None:
     """The fee quoted is the fee paid, for one who offers headroom and one who empties an address."""
     chain = node.chain
     recipient = chain.new_address()
@@ -281,7 +259,7 @@ def test_a_plan_puts_each_item_where_it_was_placed() -> None:
     assert plan == [["b", "c"], ["a", sending], []]
 
 
-def test_many_empty_blocks_keep_the_times_asked_for(node: Node) -> None:
+def test_many_empty_blocks_keep_the_times_asked_for(node: Payers) -> None:
     """Long runs of blocks are spaced as short ones are: evenly, the last at the moment named."""
     chain = node.chain
     until = node.at = node.later() + timedelta(hours=1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,14 +12,13 @@ from eth_utils.abi import event_abi_to_log_topic
 from eth_utils.crypto import keccak
 
 from payhealth.sandbox.chain import artifacts
-from payhealth.sandbox.chain.anvil import AnvilChain, AnvilError, find_anvil
+from payhealth.sandbox.chain.anvil import AnvilChain, AnvilError
 from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.evm import TransactionRefusedError
 from payhealth.sandbox.chain.sending import Withdrawal
 from payhealth.sandbox.chain.transfers import TransferFailedError
+from tests.sandbox.chains import ANVIL, ETHER, GENESIS_AT, PY_EVM, Node, young_anvil, young_chain
 
-GENESIS_AT = datetime(2026, 1, 5, tzinfo=UTC)
-ETHER = 10**18
 NOBODY = "0x" + "00" * 20
 
 # Events as the contracts on real chains emit them, with their topics as published.
@@ -39,22 +36,8 @@ TOPICS = {
 
 
 @dataclass
-class Node:
-    """A chain and a clock that goes on by a minute each time it is read."""
-
-    chain: DevChain | AnvilChain
-    at: datetime = GENESIS_AT
-
-    def later(self) -> datetime:
-        """The next moment."""
-        self.at += timedelta(minutes=1)
-        return self.at
-
-    def funded(self, *, native: int = ETHER, token: int = 0) -> str:
-        """A new address with coins and tokens."""
-        address = self.chain.new_address()
-        self.chain.faucet(address, at=self.later(), native=native, token=token)
-        return address
+class Contracts(Node):
+    """A chain and what is called on it."""
 
     def deploy(self, name: str, *args: Any) -> str:
         """A new contract."""
@@ -75,16 +58,11 @@ class Node:
         return [self.chain.token_balance(address) for address in addresses]
 
 
-@pytest.fixture(params=["py-evm", "anvil"])
-def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+@pytest.fixture(params=[PY_EVM, ANVIL])
+def node(request: pytest.FixtureRequest) -> Iterator[Contracts]:
     """A young chain of each kind."""
-    with ExitStack() as stack:
-        if request.param == "anvil":
-            if find_anvil() is None:
-                pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
-            yield Node(chain=stack.enter_context(AnvilChain(seed=7, genesis_at=GENESIS_AT)))
-        else:
-            yield Node(chain=DevChain(seed=7, genesis_at=GENESIS_AT, multicall=True))
+    with young_chain(request.param, multicall=True) as chain:
+        yield Contracts(chain)
 
 
 def _events(receipt: dict[str, Any], name: str) -> list[tuple[str, list[Any], list[Any]]]:
@@ -122,7 +100,7 @@ def test_events_have_the_published_topics(name: str, event: str) -> None:
     assert keccak(text=signature).hex() == TOPICS[name, event]
 
 
-def test_a_forwarder_moves_coins_without_a_log(node: Node) -> None:
+def test_a_forwarder_moves_coins_without_a_log(node: Contracts) -> None:
     """Inner calls move what was sent, in one or many; one that reverts moves nothing; none leaves a log."""
     chain, forwarder = node.chain, node.deploy("Forwarder")
     payer = node.funded(native=10 * ETHER)
@@ -140,10 +118,8 @@ def test_a_forwarder_moves_coins_without_a_log(node: Node) -> None:
 
 def test_anvil_shows_inner_calls_in_traces() -> None:
     """What a forwarder moved is a call below the transaction's own in the node's trace."""
-    if find_anvil() is None:
-        pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
-    with AnvilChain(seed=7, genesis_at=GENESIS_AT) as chain:
-        node = Node(chain=chain)
+    with young_anvil() as chain:
+        node = Contracts(chain)
         forwarder, payer, ours = node.deploy("Forwarder"), node.funded(), chain.new_address()
         receipt = node.does(payer, forwarder, "Forwarder", "forward", ours, value=5)
         traces = chain.rpc("trace_block", receipt["blockNumber"])
@@ -151,7 +127,7 @@ def test_anvil_shows_inner_calls_in_traces() -> None:
         assert (ours.lower(), "0x5", [0]) in moved
 
 
-def test_authorised_transfers_name_their_authorisation_first(node: Node) -> None:
+def test_authorised_transfers_name_their_authorisation_first(node: Contracts) -> None:
     """AuthorizationUsed(authorizer, nonce) precedes the Transfer it causes; a nonce serves once."""
     token = node.deploy("AuthToken", "Auth", "AUTH", 6)
     chain, payer, ours = node.chain, node.chain.new_address(), node.chain.new_address()
@@ -171,7 +147,7 @@ def test_authorised_transfers_name_their_authorisation_first(node: Node) -> None
     assert chain.read(token, "AuthToken", "balanceOf", ours) == 33
 
 
-def test_coinbase_payments_tell_of_a_movement_or_are_forged(node: Node) -> None:
+def test_coinbase_payments_tell_of_a_movement_or_are_forged(node: Contracts) -> None:
     """Paid ones move what they say (less the operator's fee); a forged one has the event and nothing else."""
     chain, transfers = node.chain, node.deploy("CoinbaseTransfers")
     token, ours, operator = chain.token_address, chain.new_address(), chain.new_address()
@@ -200,7 +176,7 @@ def test_coinbase_payments_tell_of_a_movement_or_are_forged(node: Node) -> None:
     assert _events(other, "CoinbaseTransfers")[0][1] == [_topic(operator)]
 
 
-def test_an_escrow_moves_tokens_as_its_events_say(node: Node) -> None:
+def test_an_escrow_moves_tokens_as_its_events_say(node: Contracts) -> None:
     """Authorise in, capture and void out, charge through, refund back; never more than was there."""
     chain, escrow = node.chain, node.deploy("Escrow")
     payer, ours = node.approved(escrow, token=1000), node.approved(escrow, token=500)
@@ -229,7 +205,7 @@ def test_an_escrow_moves_tokens_as_its_events_say(node: Node) -> None:
     assert node.balances(payer, escrow, ours, fees) == [770, 0, 728, 2]
 
 
-def test_an_aggregator_keeps_its_rounds(node: Node) -> None:
+def test_an_aggregator_keeps_its_rounds(node: Contracts) -> None:
     """Each answer is a round of its own; latest is the last one, and a round that is not there reverts."""
     chain, feed = node.chain, node.deploy("Aggregator", 8, "ETH / USD")
     assert chain.read(feed, "Aggregator", "decimals") == 8
@@ -251,7 +227,7 @@ def test_an_aggregator_keeps_its_rounds(node: Node) -> None:
         chain.read(feed, "Aggregator", "getRoundData", first + 2)
 
 
-def test_multicall_is_at_its_well_known_address(node: Node) -> None:
+def test_multicall_is_at_its_well_known_address(node: Contracts) -> None:
     """It gives many balances of coins and tokens in one call, and a failure in its place."""
     chain, at = node.chain, artifacts.MULTICALL_ADDRESS
     if isinstance(chain, AnvilChain):
@@ -269,7 +245,7 @@ def test_multicall_is_at_its_well_known_address(node: Node) -> None:
         chain.read(at, "Multicall3", "aggregate3", [(chain.token_address, False, calls[2][2])])
 
 
-def test_a_fee_token_delivers_less_than_its_log_says(node: Node) -> None:
+def test_a_fee_token_delivers_less_than_its_log_says(node: Contracts) -> None:
     """The log has the full value, the recipient's balance rises by less."""
     chain, token = node.chain, node.deploy("FeeToken", "Fee", "FEE", 6, 100)
     payer, ours = node.funded(), chain.new_address()
@@ -279,7 +255,7 @@ def test_a_fee_token_delivers_less_than_its_log_says(node: Node) -> None:
     assert [chain.read(token, "FeeToken", "balanceOf", each) for each in (payer, ours)] == [500, 495]
 
 
-def test_a_token_without_decimals_has_none(node: Node) -> None:
+def test_a_token_without_decimals_has_none(node: Contracts) -> None:
     """It moves and logs as any other, and asking for decimals() reverts."""
     chain, token = node.chain, node.deploy("NoDecimals")
     payer, ours = node.funded(), chain.new_address()
@@ -290,7 +266,7 @@ def test_a_token_without_decimals_has_none(node: Node) -> None:
         chain.call(token, chain.call_data("DevToken", "decimals"))
 
 
-def test_a_burst_pays_neighbouring_addresses(node: Node) -> None:
+def test_a_burst_pays_neighbouring_addresses(node: Contracts) -> None:
     """One transaction has a log for each address from the first on, and each balance is what was logged."""
     chain, token, first = node.chain, node.deploy("BurstToken", "Burst", "BRST", 6), 70_000
     burst = node.does(chain.faucet_address, token, "BurstToken", "burst", first, 100, 9)
@@ -316,10 +292,8 @@ def test_a_burst_pays_neighbouring_addresses(node: Node) -> None:
 
 def test_many_bursts_fill_the_blocks_asked_for() -> None:
     """Every address is paid once, spread over the blocks; too little gas for a block is refused."""
-    if find_anvil() is None:
-        pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
-    with AnvilChain(seed=7, genesis_at=GENESIS_AT, gas_limit=50_000_000) as chain:
-        node = Node(chain=chain)
+    with young_anvil(gas_limit=50_000_000) as chain:
+        node = Contracts(chain)
         token = node.deploy("BurstToken", "Burst", "BRST", 6)
         before = chain.head()
         chain.burst(token, first=10**6, count=5000, value=3, at=node.later(), blocks=4)
@@ -346,7 +320,7 @@ def test_contracts_that_are_not_there_are_refused() -> None:
 def test_a_contract_can_lie_at_any_address_from_the_beginning() -> None:
     """On py-evm what is placed there has its code in block 0; its constructor did not run."""
     feed = "0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419"
-    node = Node(chain=DevChain(seed=1, genesis_at=GENESIS_AT, contracts={feed: "Aggregator"}))
+    node = Contracts(chain=DevChain(seed=1, genesis_at=GENESIS_AT, contracts={feed: "Aggregator"}))
     assert isinstance(node.chain, DevChain)
     genesis = node.chain.block_at(0)
     assert genesis is not None

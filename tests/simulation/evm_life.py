@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,9 +19,9 @@ from payhealth.sandbox.chain.sending import Item, Placed, Withdrawal
 from payhealth.sandbox.serve import LoopbackServer
 from tests.auditor.evm_facts import Business
 from tests.auditor.evm_node import Node
+from tests.sandbox.chains import GENESIS_AT
 from tests.simulation.evm_acts import DUST_NATIVE, DUST_TOKEN, Acts, Cast, settled_in
 
-GENESIS_AT = datetime(2026, 1, 5, tzinfo=UTC)
 FINAL_DEPTH = 32
 DEEPEST = 30
 DEVCHAIN, ANVIL = "devchain", "anvil"

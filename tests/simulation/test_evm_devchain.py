@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -17,16 +17,14 @@ from payhealth.connectors.evm.source import EvmSource
 from payhealth.domain.chain_records import ChainMark, TransferObservation
 from payhealth.domain.errors import SourceDataError, SourceUnavailableError
 from payhealth.domain.records import Movement
-from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
-from payhealth.sandbox.chain.devchain import DevChain
+from payhealth.sandbox.chain.anvil import AnvilChain
 from payhealth.sandbox.chain.rpc import build_app
 from payhealth.sandbox.interfaces import Chain
 from payhealth.sandbox.serve import LoopbackServer
+from tests.sandbox.chains import ANVIL, ETHER, GENESIS_AT, PY_EVM, young_chain
 from tests.simulation.test_evm_fake_node import NOW
 from tests.simulation.test_evm_shelf import Shelf
 
-GENESIS_AT = datetime(2026, 1, 5, tzinfo=UTC)
-ETHER = 10**18
 TOKEN = 10**6
 
 
@@ -149,17 +147,14 @@ class Business:
                 assert retractions == (["succeeded"] if row.kind == "transfer" else [])
 
 
-@pytest.fixture(params=["py-evm", "anvil"])
+@pytest.fixture(params=[PY_EVM, ANVIL])
 def business(request: pytest.FixtureRequest) -> Iterator[Business]:
     """A business on a young chain of each kind; blocks are final 12 below the head."""
     with ExitStack() as stack:
-        if request.param == "anvil":
-            if find_anvil() is None:
-                pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
-            anvil = stack.enter_context(AnvilChain(seed=7, genesis_at=GENESIS_AT))
-            yield Business(chain=anvil, url=anvil.rpc_url)
+        chain = stack.enter_context(young_chain(request.param))
+        if isinstance(chain, AnvilChain):
+            yield Business(chain=chain, url=chain.rpc_url)
             return
-        chain = DevChain(seed=7, genesis_at=GENESIS_AT)
         server = stack.enter_context(LoopbackServer(build_app(chain, max_block_range=5)))
         yield Business(chain=chain, url=server.url)
 

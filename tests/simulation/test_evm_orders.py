@@ -20,9 +20,9 @@ import pytest
 
 from payhealth.domain.chain_records import AddressBalance, PaymentEvent, TransactionFee, TransferObservation
 from payhealth.domain.records import Movement
-from payhealth.sandbox.chain.anvil import find_anvil
 from payhealth.sandbox.chain.sending import Item
 from payhealth.testing import FixedClock
+from tests.sandbox.chains import skip_without_anvil
 from tests.simulation.evm_acts import UNIT, Acts
 from tests.simulation.evm_credits import Clerk, said
 from tests.simulation.evm_life import ANVIL, DEVCHAIN, Life, lived
@@ -40,8 +40,8 @@ _STEPS = 9
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_store_ends_as_the_chain(kind: str, seed: int, tmp_path: Path) -> None:
     """Nothing is missing, nothing too much, nothing stays retracted that lives; credits end as they must."""
-    if kind == ANVIL and find_anvil() is None:
-        pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
+    if kind == ANVIL:
+        skip_without_anvil()
     ended = run(kind, seed, tmp_path, steps=_STEPS)
     assert ended.differences == []
     assert ended.reorgs

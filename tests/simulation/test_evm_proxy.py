@@ -23,7 +23,6 @@ from payhealth.domain.chain_records import AddressBalance, ProviderScore
 from payhealth.domain.errors import SourceDataError, SourceError
 from payhealth.domain.records import Movement
 from payhealth.domain.results import Outcome
-from payhealth.sandbox.chain.anvil import AnvilChain, find_anvil
 from payhealth.sandbox.chain.contract_user import ContractUser
 from payhealth.sandbox.chain.devchain import DevChain
 from payhealth.sandbox.chain.evm import TransactionRefusedError
@@ -33,6 +32,7 @@ from payhealth.sandbox.serve import LoopbackServer
 from tests.auditor.evm import audit_chain
 from tests.auditor.evm_facts import Audit
 from tests.auditor.evm_facts import Business as Books
+from tests.sandbox.chains import ETHER, GENESIS_AT, young_anvil
 from tests.simulation.evm_proxy import (
     SECRET,
     SENDERS,
@@ -51,7 +51,7 @@ from tests.simulation.evm_proxy import (
     with_a_log_of,
     without_logs,
 )
-from tests.simulation.test_evm_devchain import ETHER, GENESIS_AT, TOKEN, Business
+from tests.simulation.test_evm_devchain import TOKEN, Business
 from tests.simulation.test_evm_fake_node import NOW
 from tests.simulation.test_evm_shelf import Shelf
 
@@ -138,9 +138,7 @@ def py_evm() -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def anvil() -> Iterator[Place]:
     """The same on anvil."""
-    if find_anvil() is None:
-        pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
-    with AnvilChain(seed=3, genesis_at=GENESIS_AT) as chain:
+    with young_anvil(seed=3) as chain:
         yield lived(chain, chain.rpc_url)
 
 

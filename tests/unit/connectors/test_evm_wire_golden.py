@@ -19,9 +19,9 @@ from payhealth.connectors.evm.wire.natives import created_address, native_transf
 from payhealth.connectors.evm.wire.receipts import receipt_of
 from payhealth.connectors.evm.wire.traces import transfers_of_call_traces, transfers_of_flat_traces
 from payhealth.connectors.evm.wire.values import TRANSFER, WireError, address_of
-from payhealth.sandbox.chain.anvil import find_anvil
 from tests.golden.evm_wire.capture import capture
 from tests.golden.evm_wire.regenerate import READERS, cases, decoded, expected, payload
+from tests.sandbox.chains import skip_without_anvil
 
 ANSWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "execution_apis"
 ESCROW_EVENTS = {
@@ -59,8 +59,7 @@ def test_topics_are_the_hashes_of_the_signatures() -> None:
 @pytest.fixture(scope="module")
 def live() -> dict[str, dict[str, Any]]:
     """What a running anvil answers about a block of moving value."""
-    if find_anvil() is None:
-        pytest.skip("anvil is not installed ($ANVIL, the PATH and node_modules were searched)")
+    skip_without_anvil()
     return capture()
 
 
