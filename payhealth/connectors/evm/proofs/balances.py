@@ -80,6 +80,20 @@ class Universe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What pairs hold at one block.
+
+    Args:
+        absent_is_zero: a token without a contract at that block holds nothing yet; without this it
+            cannot be read.
+    """
+
+    pairs: Sequence[int]
+    where: Where
+    absent_is_zero: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
     """What was read.
 
@@ -106,27 +120,26 @@ class Balances:
         self._contract = multicall3
         self.there = False if multicall3 is None else there
 
-    def read(self, pairs: Sequence[int], where: Where, *, absent_is_zero: bool = False) -> Readings:
-        """The balances of pairs at one block.
-
-        Args:
-            absent_is_zero: a token without a contract at that block holds nothing yet; without this it
-                cannot be read.
-        """
-        if not pairs:
-            return Readings(amounts=(), gone=False)
-        if self.there is None:
+    def read(self, questions: Sequence[Question]) -> list[Readings]:
+        """The balances that were asked for, question by question; all of them in one request."""
+        if self.there is None and any(question.pairs for question in questions):
             self._look()
-        raw = self._together(pairs, where) if self.there and len(pairs) > 1 else [_MISSED] * len(pairs)
-        missed = [at for at, answer in enumerate(raw) if answer is _MISSED]
-        for at, answer in zip(missed, self._singly([(pairs[at], where) for at in missed]), strict=True):
-            raw[at] = answer
-        return Readings(
-            amounts=[
-                self._amount(pair, answer, absent_is_zero) for pair, answer in zip(pairs, raw, strict=True)
-            ],
-            gone=_gone(raw),
-        )
+        raw = self._together(questions)
+        missed = [
+            (answers, at, question)
+            for answers, question in zip(raw, questions, strict=True)
+            for at, answer in enumerate(answers)
+            if answer is _MISSED
+        ]
+        single = self._singly([(question.pairs[at], question.where) for _, at, question in missed])
+        for (answers, at, _), answer in zip(missed, single, strict=True):
+            answers[at] = answer
+        return [self._readings(*each) for each in zip(questions, raw, strict=True)]
+
+    def _readings(self, question: Question, raw: Sequence[Any]) -> Readings:
+        pairs = zip(question.pairs, raw, strict=True)
+        amounts = [self._amount(pair, answer, question.absent_is_zero) for pair, answer in pairs]
+        return Readings(amounts=amounts, gone=_gone(raw))
 
     def each(self, items: Sequence[tuple[int, int]]) -> list[int | None]:
         """The balance of each pair at its own block; None where it cannot be read, or not any more."""
@@ -141,19 +154,24 @@ class Balances:
         # A node that cannot say is asked again next time; until then every balance is asked by itself.
         self.there = len(code) > len("0x") if isinstance(code, str) else None
 
-    def _together(self, pairs: Sequence[int], where: Where) -> list[Any]:
-        chunks = [
-            pairs[at : at + CALLS_PER_CONTRACT_CALL] for at in range(0, len(pairs), CALLS_PER_CONTRACT_CALL)
+    def _together(self, questions: Sequence[Question]) -> list[list[Any]]:
+        """Each question's answers by the contract, with what has to be asked by itself left open."""
+        lots = [
+            (which, question.pairs[at : at + CALLS_PER_CONTRACT_CALL], question.where)
+            for which, question in enumerate(questions)
+            if self.there and len(question.pairs) > 1
+            for at in range(0, len(question.pairs), CALLS_PER_CONTRACT_CALL)
         ]
         calls = [
-            Call("eth_call", ({"to": self._contract, "data": aggregate3(self._inner(chunk))}, where))
-            for chunk in chunks
+            Call("eth_call", ({"to": self._contract, "data": aggregate3(self._inner(pairs))}, where))
+            for _, pairs, where in lots
         ]
-        answers = self._ask(calls)
+        answered: list[list[Any]] = [[] for _ in questions]
+        for (which, pairs, _), answer in zip(lots, self._ask(calls) if calls else (), strict=True):
+            answered[which] += _opened(answer, len(pairs))
         return [
-            each
-            for chunk, answer in zip(chunks, answers, strict=True)
-            for each in _opened(answer, len(chunk))
+            answers or [_MISSED] * len(question.pairs)
+            for answers, question in zip(answered, questions, strict=True)
         ]
 
     def _inner(self, pairs: Sequence[int]) -> list[tuple[str, str]]:

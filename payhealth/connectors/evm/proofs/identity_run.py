@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from payhealth.connectors.evm.proofs import identity_rows as rows_of
-from payhealth.connectors.evm.proofs.balances import Ask, Balances, Universe
+from payhealth.connectors.evm.proofs.balances import Ask, Balances, Question, Readings, Universe
 from payhealth.connectors.evm.proofs.balances_moved import Moved
 from payhealth.connectors.evm.proofs.identity_judge import Canonical, Judge, Rows, Stands
 from payhealth.connectors.evm.proofs.identity_rows import MISMATCH, PROVED, WAITING, Opening
@@ -210,12 +210,18 @@ class Run:
         self._load("address", {self._universe.address(pair) for pair in sampled})
         quiet = [pair for pair in sampled if pair not in self._rows or self._rows[pair].state == PROVED]
         pairs = [*chosen, *quiet]
-        readings = self._balances.read(pairs, {"blockHash": self._head.hash})
-        if readings.gone:
+        unopened = self._unopened(chosen, quiet)
+        at_head, at_opening = self._balances.read(
+            [
+                Question(pairs=pairs, where={"blockHash": self._head.hash}),
+                Question(pairs=unopened, where=hex(self._setup.opening), absent_is_zero=True),
+            ]
+        )
+        if at_head.gone:
             self._notes.append(f"the node gives no balances at block {self._head.number}: none were read")
             return
-        amounts = dict(zip(pairs, readings.amounts, strict=True))
-        openings = self._openings(chosen, quiet)
+        amounts = dict(zip(pairs, at_head.amounts, strict=True))
+        openings = self._openings(unopened, at_opening)
         for pair in chosen:
             self._take(pair, amounts[pair], openings.get(pair))
         for pair in quiet:
@@ -231,18 +237,24 @@ class Run:
             return range(0)
         return range(start, start + min(self._setup.sample, room, self._universe.size - start))
 
-    def _openings(self, chosen: Sequence[int], quiet: Sequence[int]) -> dict[int, int]:
-        """What pairs held before ``start_block``, where that is not known and the node still has it."""
+    def _unopened(self, chosen: Sequence[int], quiet: Sequence[int]) -> list[int]:
+        """The pairs of which it is not known what they held before ``start_block``, and may be found out."""
+        if self._state.archive is False:
+            return []
         pairs = [pair for pair in chosen if self._rows[pair].proved_block is None]
         if self._state.quiet_from is None:
             pairs += [pair for pair in quiet if pair not in self._rows]
-        if not pairs or self._state.archive is False:
+        return pairs
+
+    def _openings(self, pairs: Sequence[int], readings: Readings) -> dict[int, int]:
+        """What pairs held before ``start_block``, where the node still has it."""
+        if not pairs:
             return {}
-        opening = self._setup.opening
-        readings = self._balances.read(pairs, hex(opening), absent_is_zero=True)
         self._state = replace(self._state, archive=not readings.gone)
         if readings.gone:
-            self._notes.append(f"the node has no state of block {opening}: older ranges stay unproved")
+            self._notes.append(
+                f"the node has no state of block {self._setup.opening}: older ranges stay unproved"
+            )
         amounts = zip(pairs, readings.amounts, strict=True)
         return {pair: amount for pair, amount in amounts if amount is not None}
 
